@@ -1,0 +1,146 @@
+// Package web is what every HTTP handler of the gateway stands on: request ids, recovery
+// from a panic, the access log, and errors as application/problem+json.
+//
+// A request id is always made here and never taken from the caller, so that an entry in the
+// log cannot be forged. What goes to the caller is a fixed text and that id; what went wrong
+// goes to the log, under the same id.
+package web
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+)
+
+// RequestIDHeader carries the request id in every response.
+const RequestIDHeader = "X-Request-Id"
+
+type contextKey int
+
+const requestIDKey contextKey = iota
+
+// RequestID is the id of the request being served, "" outside of one.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+// Log wraps a handler: it gives each request an id and a log line, turns a panic into a plain
+// 500, and keeps query strings, which may hold codes, out of the log.
+func Log(logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := grant.NewID("req")
+		r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
+		w.Header().Set(RequestIDHeader, id)
+		recorder := &recorder{ResponseWriter: w}
+		started := time.Now()
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				if panicked == http.ErrAbortHandler {
+					logger.Warn("response cut short", "request_id", id, "method", r.Method, "path", r.URL.Path)
+					panic(panicked)
+				}
+				logger.Error("panic", "request_id", id, "path", r.URL.Path, "panic", panicked, "stack", string(debug.Stack()))
+				if recorder.status != 0 {
+					panic(http.ErrAbortHandler)
+				}
+				WriteProblem(recorder, r, Problem{Status: http.StatusInternalServerError})
+			}
+			logger.Info("request", "request_id", id, "method", r.Method, "path", r.URL.Path,
+				"status", recorder.status, "bytes", recorder.bytes, "duration", time.Since(started), "remote", r.RemoteAddr)
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Hijack is for handlers that look for http.Hijacker directly.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(r.ResponseWriter).Hijack()
+}
+
+// A Problem is an error for a program (RFC 9457).
+type Problem struct {
+	// Type is the short name of the problem, such as "invalid-token". It becomes the URI
+	// "urn:shiftgrant:problem:invalid-token"; empty is about:blank.
+	Type   string
+	Title  string // what happened; empty takes the status text
+	Status int
+	Detail string // what to do
+	// SQLState and Position are set for errors of a statement.
+	SQLState string
+	Position int // 1-based character in the SQL
+	Hint     string
+}
+
+// document has the members of RFC 9457 §3.1 and ours.
+func (p Problem) document(requestID string) any {
+	document := struct {
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Detail    string `json:"detail,omitempty"`
+		SQLState  string `json:"sqlstate,omitempty"`
+		Position  int    `json:"position,omitempty"`
+		Hint      string `json:"hint,omitempty"`
+		RequestID string `json:"request_id,omitempty"`
+	}{"about:blank", p.Title, p.Status, p.Detail, p.SQLState, p.Position, p.Hint, requestID}
+	if p.Type != "" {
+		document.Type = "urn:shiftgrant:problem:" + p.Type
+	}
+	if document.Title == "" {
+		document.Title = http.StatusText(p.Status)
+	}
+	return document
+}
+
+// JSON is the problem document of a request, as WriteProblem sends it.
+func (p Problem) JSON(requestID string) []byte {
+	body, err := json.Marshal(p.document(requestID))
+	if err != nil {
+		return []byte(`{"type":"about:blank","title":"Internal Server Error","status":500}`)
+	}
+	return body
+}
+
+// WriteProblem answers with application/problem+json.
+func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
+	header := w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(p.JSON(RequestID(r.Context())), '\n'))
+}

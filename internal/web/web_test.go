@@ -1,0 +1,46 @@
+package web_test
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/shiftgrant/shiftgrant/internal/web"
+)
+
+func TestPanicBecomesAPlainProblem(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	handler := web.Log(slog.New(slog.NewJSONHandler(&log, nil)), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic("secret detail")
+	}))
+	response := httptest.NewRecorder()
+	request := httptest.NewRequest("GET", "/x?code=canary", nil)
+	request.Header.Set(web.RequestIDHeader, "forged")
+	handler.ServeHTTP(response, request)
+
+	body, _ := io.ReadAll(response.Body)
+	var problem struct {
+		Status    int    `json:"status"`
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal(body, &problem); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	if response.Code != 500 || problem.Status != 500 {
+		t.Errorf("status %d and %d, want 500", response.Code, problem.Status)
+	}
+	if id := response.Header().Get(web.RequestIDHeader); id == "forged" || id != problem.RequestID || !strings.Contains(log.String(), id) {
+		t.Errorf("request id %q, in the body %q, in the log: %s", id, problem.RequestID, log.String())
+	}
+	if strings.Contains(string(body), "secret detail") || strings.Contains(string(body), "goroutine") {
+		t.Errorf("the panic reached the caller: %s", body)
+	}
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("the query string reached the log: %s", log.String())
+	}
+}
