@@ -1,0 +1,451 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/secret"
+)
+
+// Config is the configuration file. docs/configuration.md explains each key; its example is
+// read by a test, so that it stays true.
+type Config struct {
+	// Issuer is the public URL of the gateway, without a path. Everything that leaves the
+	// gateway is built from it, never from a request's headers.
+	Issuer string `yaml:"issuer"`
+	Listen string `yaml:"listen"`
+	// Data is the folder of the database, the keys, the audit record and the admin socket.
+	Data       string      `yaml:"data"`
+	TLS        TLS         `yaml:"tls"`
+	Operations Operations  `yaml:"operations"`
+	Log        Log         `yaml:"log"`
+	Upstreams  []Upstream  `yaml:"upstreams"`
+	Warehouses []Warehouse `yaml:"warehouses"`
+	Apps       []App       `yaml:"apps"`
+	Lifetimes  Lifetimes   `yaml:"lifetimes"`
+	Limits     Limits      `yaml:"limits"`
+	Audit      Audit       `yaml:"audit"`
+}
+
+// TLS names the certificate; both empty when a proxy in front ends TLS.
+type TLS struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// Operations is a second listener for monitoring: /metrics, /healthz, /readyz.
+type Operations struct {
+	Listen string `yaml:"listen"` // empty: none
+}
+
+// Log says what is logged to standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info (default), warn, error
+	Format string `yaml:"format"` // text (default) or json
+}
+
+// An Upstream is an IdP where people sign in.
+type Upstream struct {
+	Name                string            `yaml:"name"`
+	DisplayName         string            `yaml:"display_name"`
+	Issuer              string            `yaml:"issuer"`
+	ClientID            string            `yaml:"client_id"`
+	ClientSecret        SecretRef         `yaml:"client_secret"`
+	Scopes              []string          `yaml:"scopes"`
+	AuthorizeParameters map[string]string `yaml:"authorize_parameters"`
+	DatabaseUser        DatabaseUser      `yaml:"database_user"`
+}
+
+// DatabaseUser says who a person of an upstream is in Redshift.
+type DatabaseUser struct {
+	Claim     string   `yaml:"claim"`      // of the ID token; default preferred_username
+	LocalPart bool     `yaml:"local_part"` // ann@example.com becomes ann
+	Deny      []string `yaml:"deny"`       // names that nobody may become, beside the built-in ones
+}
+
+// A Warehouse is a Redshift target.
+type Warehouse struct {
+	Name            string   `yaml:"name"`
+	DisplayName     string   `yaml:"display_name"`
+	Description     string   `yaml:"description"`
+	Region          string   `yaml:"region"`
+	Cluster         string   `yaml:"cluster"`   // provisioned
+	Workgroup       string   `yaml:"workgroup"` // serverless
+	Database        string   `yaml:"database"`
+	Identity        Identity `yaml:"identity"`
+	DataAPIEndpoint string   `yaml:"data_api_endpoint"` // default: AWS's for the region
+	ResultFormat    string   `yaml:"result_format"`     // csv (default) or json
+}
+
+// Identity is how a person's identity becomes access to the warehouse.
+type Identity struct {
+	Chain       string `yaml:"chain"` // web_identity
+	RoleARN     string `yaml:"role_arn"`
+	Audience    string `yaml:"audience"`     // of the assertion; default redshift-gateway
+	STSEndpoint string `yaml:"sts_endpoint"` // default: AWS's for the region
+}
+
+// An App is an OAuth client that the operator registers here rather than with `apps add`.
+type App struct {
+	ID                  string    `yaml:"id"`
+	Name                string    `yaml:"name"`
+	Homepage            string    `yaml:"homepage"`
+	Type                string    `yaml:"type"` // public or confidential
+	RedirectURIs        []string  `yaml:"redirect_uris"`
+	Scopes              []string  `yaml:"scopes"`
+	Secret              SecretRef `yaml:"secret"`
+	AccessTokenLifetime Duration  `yaml:"access_token_lifetime"`
+	RefreshIdleLifetime Duration  `yaml:"refresh_idle_lifetime"`
+	RefreshLifetime     Duration  `yaml:"refresh_lifetime"`
+}
+
+// Lifetimes are defaults for all apps; zero takes the value in the comment.
+type Lifetimes struct {
+	AccessToken Duration `yaml:"access_token"` // 10m
+	RefreshIdle Duration `yaml:"refresh_idle"` // 720h
+	Grant       Duration `yaml:"grant"`        // 2160h: consent ends here, whatever is refreshed
+	Session     Duration `yaml:"session"`      // 12h: the person's sign-in at the gateway
+}
+
+// Limits keep one caller from using up what belongs to all; zero takes the value in the comment.
+type Limits struct {
+	StatementTimeout        Duration `yaml:"statement_timeout"`        // 30m
+	StatementsPerPerson     int      `yaml:"statements_per_person"`    // 10 at once
+	StatementsPerWarehouse  int      `yaml:"statements_per_warehouse"` // 200 at once
+	RowsPerStatement        int64    `yaml:"rows_per_statement"`       // 0: no limit
+	RequestBody             int64    `yaml:"request_body"`             // 1 MiB
+	TokenRequestsPerMinute  int      `yaml:"token_requests_per_minute"`
+	FailedClientAuthPerHour int      `yaml:"failed_client_auth_per_hour"`
+}
+
+// Audit says how much of a statement the audit record keeps.
+type Audit struct {
+	Statement string `yaml:"statement"` // text (default) or sha256
+}
+
+// Duration is a time.Duration written as "10m".
+type Duration time.Duration
+
+// UnmarshalYAML reads Go's duration syntax.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	parsed, err := time.ParseDuration(node.GetToken().Value)
+	if err != nil || parsed < 0 {
+		return atNode(node, errors.New("not a duration: write it as 30s, 10m or 720h"))
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// SecretRef is a secret that the configuration file points to and does not hold.
+type SecretRef struct{ value secret.Text }
+
+// SecretOf is for configurations made in a program.
+func SecretOf(value secret.Text) SecretRef { return SecretRef{value} }
+
+// UnmarshalYAML reads env:NAME or file:PATH.
+func (s *SecretRef) UnmarshalYAML(node ast.Node) error {
+	value, err := resolveSecret(node.GetToken().Value)
+	if err != nil {
+		return atNode(node, err)
+	}
+	s.value = value
+	return nil
+}
+
+func resolveSecret(reference string) (secret.Text, error) {
+	kind, name, _ := strings.Cut(reference, ":")
+	switch {
+	case kind == "env" && name != "":
+		value := os.Getenv(name)
+		if value == "" {
+			return secret.Text{}, fmt.Errorf("environment variable %s is not set", name)
+		}
+		return secret.New(value), nil
+	case kind == "file" && name != "":
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return secret.Text{}, fmt.Errorf("read secret: %w", err)
+		}
+		value := strings.TrimRight(string(content), "\r\n")
+		if value == "" {
+			return secret.Text{}, fmt.Errorf("secret file %s is empty", name)
+		}
+		return secret.New(value), nil
+	}
+	return secret.Text{}, errors.New("a secret does not belong in this file: write env:NAME or file:PATH")
+}
+
+// atNode gives an error the position that the YAML decoder gives to its own.
+func atNode(node ast.Node, err error) error {
+	position := node.GetToken().Position
+	return fmt.Errorf("[%d:%d] %w", position.Line, position.Column, err)
+}
+
+// Secret is the secret itself.
+func (s SecretRef) Secret() secret.Text { return s.value }
+
+// ReadConfig reads and checks a configuration file. Errors name the line.
+func ReadConfig(path string) (*Config, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	config := &Config{}
+	decoder := yaml.NewDecoder(strings.NewReader(string(content)), yaml.Strict())
+	if err := decoder.Decode(config); err != nil {
+		return nil, fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, false))
+	}
+	if err := config.check(); err != nil {
+		var at *keyError
+		if errors.As(err, &at) {
+			if line := lineOf(content, at.path); line > 0 {
+				return nil, fmt.Errorf("configuration %s:%d: %w", path, line, err)
+			}
+		}
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return config, nil
+}
+
+// keyError is a fault of one key, named by its YAML path such as "$.apps[0].id".
+type keyError struct{ path, problem string }
+
+func (e *keyError) Error() string { return strings.TrimPrefix(e.path, "$.") + ": " + e.problem }
+
+// lineOf finds the line of a YAML path, or of the nearest ancestor that is there.
+func lineOf(content []byte, path string) int {
+	for path != "$" && path != "" {
+		if p, err := yaml.PathString(path); err == nil {
+			if node, err := p.ReadNode(strings.NewReader(string(content))); err == nil && node != nil {
+				return node.GetToken().Position.Line
+			}
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return 0
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	appPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+)
+
+// check applies the defaults and refuses what cannot work, in the order of the file.
+func (c *Config) check() error {
+	if err := c.checkServer(); err != nil {
+		return err
+	}
+	if err := c.checkUpstreams(); err != nil {
+		return err
+	}
+	if err := c.checkWarehouses(); err != nil {
+		return err
+	}
+	return c.checkApps()
+}
+
+func (c *Config) checkServer() error {
+	issuer, err := url.Parse(c.Issuer)
+	switch {
+	case c.Issuer == "":
+		return &keyError{"$.issuer", "give the gateway's public URL, such as https://grants.example.com"}
+	case err != nil || issuer.Host == "" || issuer.User != nil || issuer.RawQuery != "" || issuer.Fragment != "":
+		return &keyError{"$.issuer", "not a URL like https://grants.example.com"}
+	case issuer.Path != "":
+		return &keyError{"$.issuer", "leave out the path and the slash at the end"}
+	case issuer.Scheme != "https" && !loopbackURL(issuer):
+		return &keyError{"$.issuer", "use https; http is for localhost only"}
+	}
+	setDefault(&c.Listen, "127.0.0.1:7420")
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return &keyError{"$.listen", "write it as ADDRESS:PORT, such as 127.0.0.1:7420"}
+	}
+	if c.Data == "" {
+		return &keyError{"$.data", "give the folder for database, keys and audit record"}
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		return &keyError{"$.tls", "give both certificate and key, or neither"}
+	}
+	setDefault(&c.Log.Level, "info")
+	setDefault(&c.Log.Format, "text")
+	if err := oneOf("$.log.level", c.Log.Level, "debug", "info", "warn", "error"); err != nil {
+		return err
+	}
+	if err := oneOf("$.log.format", c.Log.Format, "text", "json"); err != nil {
+		return err
+	}
+	setDefault(&c.Audit.Statement, "text")
+	if err := oneOf("$.audit.statement", c.Audit.Statement, "text", "sha256"); err != nil {
+		return err
+	}
+	setDefault(&c.Lifetimes.AccessToken, Duration(10*time.Minute))
+	setDefault(&c.Lifetimes.RefreshIdle, Duration(30*24*time.Hour))
+	setDefault(&c.Lifetimes.Grant, Duration(90*24*time.Hour))
+	setDefault(&c.Lifetimes.Session, Duration(12*time.Hour))
+	setDefault(&c.Limits.StatementTimeout, Duration(30*time.Minute))
+	setDefault(&c.Limits.StatementsPerPerson, 10)
+	setDefault(&c.Limits.StatementsPerWarehouse, 200)
+	setDefault(&c.Limits.RequestBody, 1<<20)
+	setDefault(&c.Limits.TokenRequestsPerMinute, 600)
+	setDefault(&c.Limits.FailedClientAuthPerHour, 60)
+	return nil
+}
+
+func (c *Config) checkUpstreams() error {
+	if len(c.Upstreams) == 0 {
+		return &keyError{"$.upstreams", "give at least one IdP where people sign in"}
+	}
+	var names []string
+	for i := range c.Upstreams {
+		upstream, path := &c.Upstreams[i], fmt.Sprintf("$.upstreams[%d]", i)
+		issuer, err := url.Parse(upstream.Issuer)
+		switch {
+		case !namePattern.MatchString(upstream.Name):
+			return &keyError{path + ".name", "use lower-case letters, digits and hyphens"}
+		case slices.Contains(names, upstream.Name):
+			return &keyError{path + ".name", "this name is used twice"}
+		case err != nil || issuer.Host == "" || issuer.Scheme != "https" && !loopbackURL(issuer):
+			return &keyError{path + ".issuer", "give the IdP's issuer URL; https, or http on localhost"}
+		case upstream.ClientID == "":
+			return &keyError{path + ".client_id", "give the client id that the IdP issued"}
+		}
+		names = append(names, upstream.Name)
+		setDefault(&upstream.DisplayName, upstream.Name)
+		setDefault(&upstream.DatabaseUser.Claim, "preferred_username")
+		if len(upstream.Scopes) == 0 {
+			upstream.Scopes = []string{"openid", "profile", "email"}
+		}
+		if !slices.Contains(upstream.Scopes, "openid") {
+			return &keyError{path + ".scopes", "openid must be among them: it is what says who signed in"}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkWarehouses() error {
+	if len(c.Warehouses) == 0 {
+		return &keyError{"$.warehouses", "give at least one warehouse"}
+	}
+	var names []string
+	for i := range c.Warehouses {
+		warehouse, path := &c.Warehouses[i], fmt.Sprintf("$.warehouses[%d]", i)
+		setDefault(&warehouse.DisplayName, warehouse.Name)
+		setDefault(&warehouse.Identity.Chain, "web_identity")
+		setDefault(&warehouse.Identity.Audience, "redshift-gateway")
+		setDefault(&warehouse.ResultFormat, "csv")
+		switch {
+		case !namePattern.MatchString(warehouse.Name):
+			return &keyError{path + ".name", "use lower-case letters, digits and hyphens"}
+		case slices.Contains(names, warehouse.Name):
+			return &keyError{path + ".name", "this name is used twice"}
+		case warehouse.Region == "":
+			return &keyError{path + ".region", "give the AWS region, such as eu-central-1"}
+		case (warehouse.Cluster == "") == (warehouse.Workgroup == ""):
+			return &keyError{path, "give either cluster (provisioned) or workgroup (serverless)"}
+		case warehouse.Database == "":
+			return &keyError{path + ".database", "give the database's name"}
+		case !strings.HasPrefix(warehouse.Identity.RoleARN, "arn:"):
+			return &keyError{path + ".identity.role_arn", "give the ARN of the role that trusts this gateway"}
+		}
+		names = append(names, warehouse.Name)
+		if err := oneOf(path+".identity.chain", warehouse.Identity.Chain, "web_identity"); err != nil {
+			return err
+		}
+		if err := oneOf(path+".result_format", warehouse.ResultFormat, "csv", "json"); err != nil {
+			return err
+		}
+		for key, endpoint := range map[string]string{".identity.sts_endpoint": warehouse.Identity.STSEndpoint, ".data_api_endpoint": warehouse.DataAPIEndpoint} {
+			if endpoint == "" {
+				continue
+			}
+			if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u) {
+				return &keyError{path + key, "not an https URL (http is for localhost only)"}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkApps() error {
+	var ids []string
+	for i := range c.Apps {
+		app, path := &c.Apps[i], fmt.Sprintf("$.apps[%d]", i)
+		setDefault(&app.Name, app.ID)
+		if err := CheckAppID(app.ID, c.audiences()); err != nil {
+			return &keyError{path + ".id", err.Error()}
+		}
+		if slices.Contains(ids, app.ID) {
+			return &keyError{path + ".id", "this id is used twice"}
+		}
+		ids = append(ids, app.ID)
+		if err := oneOf(path+".type", app.Type, string(grant.Public), string(grant.Confidential)); err != nil {
+			return err
+		}
+		if app.Type == string(grant.Confidential) == app.Secret.value.IsZero() {
+			return &keyError{path + ".secret", "a confidential app has a secret, a public one has none"}
+		}
+		if len(app.RedirectURIs) == 0 {
+			return &keyError{path + ".redirect_uris", "give at least one"}
+		}
+		for j, uri := range app.RedirectURIs {
+			if err := grant.CheckRedirectURI(uri); err != nil {
+				return &keyError{fmt.Sprintf("%s.redirect_uris[%d]", path, j), err.Error()}
+			}
+		}
+		if _, err := grant.ParseScopes(strings.Join(app.Scopes, " ")); err != nil {
+			return &keyError{path + ".scopes", err.Error()}
+		}
+	}
+	return nil
+}
+
+// CheckAppID refuses an id that could be taken for something else: a URL (those are for client
+// ID metadata documents) or the audience of an assertion, which would make an app's ID token
+// pass for one.
+func CheckAppID(id string, audiences []string) error {
+	switch {
+	case !appPattern.MatchString(id):
+		return errors.New("use letters, digits, periods, hyphens and underscores")
+	case slices.Contains(audiences, id):
+		return errors.New("this is the audience of a warehouse's assertion; choose another id")
+	}
+	return nil
+}
+
+func (c *Config) audiences() []string {
+	var audiences []string
+	for _, warehouse := range c.Warehouses {
+		audiences = append(audiences, warehouse.Identity.Audience)
+	}
+	return audiences
+}
+
+func setDefault[T comparable](value *T, standard T) {
+	var zero T
+	if *value == zero {
+		*value = standard
+	}
+}
+
+func oneOf(path, value string, choices ...string) error {
+	if slices.Contains(choices, value) {
+		return nil
+	}
+	return &keyError{path, "write one of: " + strings.Join(choices, ", ")}
+}
+
+func loopbackURL(u *url.URL) bool {
+	host := u.Hostname()
+	return u.Scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "::1")
+}
