@@ -7,11 +7,10 @@
 package web
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -60,6 +59,31 @@ func Log(logger *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
+// DropSlowReaders gives each write to the caller this long, so that a caller who does not read
+// cannot hold a response, and the statement behind it, for ever. A result may still take as
+// long as it needs while it is being read.
+func DropSlowReaders(patience time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&impatient{w, http.NewResponseController(w), patience}, r)
+	})
+}
+
+type impatient struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+}
+
+func (w *impatient) Write(b []byte) (int, error) {
+	if err := w.control.SetWriteDeadline(time.Now().Add(w.patience)); err != nil {
+		return 0, fmt.Errorf("set write deadline: %w", err)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (w *impatient) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
@@ -85,11 +109,6 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the server's own writer.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// Hijack is for handlers that look for http.Hijacker directly.
-func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(r.ResponseWriter).Hijack()
-}
 
 // A Problem is an error for a program (RFC 9457).
 type Problem struct {
