@@ -64,21 +64,40 @@ func Log(logger *slog.Logger, next http.Handler) http.Handler {
 // long as it needs while it is being read.
 func DropSlowReaders(patience time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(&impatient{w, http.NewResponseController(w), patience}, r)
+		limited := &impatient{w, http.NewResponseController(w), patience}
+		next.ServeHTTP(limited, r)
+		// What is still buffered goes out when the handler has returned.
+		_ = limited.control.SetWriteDeadline(time.Now().Add(patience))
 	})
 }
 
+// impatient has a deadline only while it writes: one that passes while a statement computes
+// could not be taken back on every protocol.
 type impatient struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
 }
 
-func (w *impatient) Write(b []byte) (int, error) {
+func (w *impatient) Write(b []byte) (n int, err error) {
+	err = w.within(func() error {
+		n, err = w.ResponseWriter.Write(b)
+		return err
+	})
+	return n, err
+}
+
+// FlushError is what http.ResponseController.Flush calls.
+func (w *impatient) FlushError() error { return w.within(w.control.Flush) }
+
+func (w *impatient) within(write func() error) error {
 	if err := w.control.SetWriteDeadline(time.Now().Add(w.patience)); err != nil {
-		return 0, fmt.Errorf("set write deadline: %w", err)
+		return fmt.Errorf("set write deadline: %w", err)
 	}
-	return w.ResponseWriter.Write(b)
+	if err := write(); err != nil {
+		return err
+	}
+	return w.control.SetWriteDeadline(time.Time{})
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.
