@@ -42,7 +42,7 @@ type Consent struct {
 // Consent shows the question. Nothing is focused, so that no key pressed in haste is an answer.
 func (p *Pages) Consent(w http.ResponseWriter, r *http.Request, page Consent) {
 	page.Form.LeadsTo = append(slices.Clone(page.Form.LeadsTo), page.RedirectURI)
-	p.show(w, r, http.StatusOK, "consent", frame{Title: page.Question(), Page: page}, page.Form, page.SwitchPerson)
+	p.show(w, r, http.StatusOK, "consent", frame{Title: page.Question(), Page: &page}, page.Form, page.SwitchPerson)
 }
 
 // Question is the heading: "Allow Stargazer to read TICKIT sales as you?".
