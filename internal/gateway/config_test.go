@@ -40,7 +40,7 @@ func write(t *testing.T, content string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "shiftgrant.yaml")
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(content, "SECRET", secretFile)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(content, "file:SECRET", "file:"+secretFile)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -86,5 +86,26 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows the secret: %v", c.name, err)
 		}
+	}
+}
+
+func TestDocumentedConfigurationIsGood(t *testing.T) {
+	t.Setenv("OKTA_CLIENT_SECRET", "a")
+	t.Setenv("STARGAZER_CLIENT_SECRET", "b")
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, found := strings.Cut(example, "```")
+	if !found {
+		t.Fatal("docs/configuration.md has no YAML example")
+	}
+	config, err := gateway.ReadConfig(write(t, example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := config.Upstreams[0].DatabaseUser.Claim; got != "email" {
+		t.Errorf("database user claim %q, want email", got)
 	}
 }
