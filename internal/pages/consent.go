@@ -147,14 +147,18 @@ type Right struct {
 	Detail string
 	Strong bool // more than looking
 	New    bool // not part of an earlier consent
-	scopes []string
+	scopes grant.Scopes
 }
 
 // Rights are what the app may do, in words, with the new ones marked.
 func (c Consent) Rights() []Right {
 	list := rights(c.Scopes, c.Limits)
+	before := c.Before
+	if before.Has(grant.ScopeWrite) {
+		before = append(slices.Clone(before), grant.ScopeRead) // who may write may read
+	}
 	for i := range list {
-		list[i].New = c.Before != nil && !grant.Scopes(list[i].scopes).Within(c.Before)
+		list[i].New = before != nil && !list[i].scopes.Within(before)
 	}
 	return list
 }
@@ -164,24 +168,26 @@ func rights(scopes grant.Scopes, limits grant.Limits) []Right {
 	var list []Right
 	write := scopes.Has(grant.ScopeWrite) && !limits.ReadOnly
 	if scopes.Has(grant.ScopeRead) || scopes.Has(grant.ScopeWrite) {
-		list = append(list, Right{Icon: "read", Title: "Read data", Detail: reach(limits), scopes: []string{grant.ScopeRead}})
+		list = append(list, Right{Icon: "read", Title: "Read data", Detail: reach(limits), scopes: grant.Scopes{grant.ScopeRead}})
 	}
 	if write {
 		list = append(list, Right{
-			Icon: "write", Title: "Change and delete data", Strong: true, scopes: []string{grant.ScopeWrite},
-			Detail: "Insert, update, delete, create, and drop, wherever you may.",
+			Icon: "write", Title: "Change and delete data", Strong: true, scopes: grant.Scopes{grant.ScopeWrite},
+			Detail: "Insert, update, delete, create, and drop" + where(limits, ", wherever you may", ", where you may in ") + ".",
 		})
 	}
 	if scopes.Has(grant.ScopeOffline) {
 		list = append(list, Right{
-			Icon: "away", Title: "Keep access while you are away", scopes: []string{grant.ScopeOffline},
+			Icon: "away", Title: "Keep access while you are away", scopes: grant.Scopes{grant.ScopeOffline},
 			Detail: "It can run queries when you are not using it.",
 		})
 	}
 	if about := aboutYou(scopes); len(about) > 0 {
 		list = append(list, Right{
-			Icon: "person", Title: "Know who you are", scopes: []string{grant.ScopeOpenID, grant.ScopeProfile, grant.ScopeEmail},
-			Detail: "Your " + sentence(about) + ".",
+			Icon: "person", Title: "Know who you are", Detail: "Your " + sentence(about) + ".",
+			scopes: slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+				return scope != grant.ScopeOpenID && scope != grant.ScopeProfile && scope != grant.ScopeEmail
+			}),
 		})
 	}
 	return list
@@ -205,10 +211,7 @@ func aboutYou(scopes grant.Scopes) []string {
 // reach says how far reading goes. What the database lets the person see is always the bound:
 // the gateway only narrows it.
 func reach(limits grant.Limits) string {
-	where := "Everything that you may read in Redshift"
-	if len(limits.Schemas) > 0 {
-		where = "What you may read in " + plural(len(limits.Schemas), "the schema ", "the schemas ") + sentence(limits.Schemas)
-	}
+	extent := where(limits, "Everything that you may read in Redshift", "What you may read in ")
 	var caps []string
 	if limits.MaxRows > 0 {
 		caps = append(caps, thousands(limits.MaxRows)+plural(int(limits.MaxRows), " row", " rows"))
@@ -217,9 +220,17 @@ func reach(limits grant.Limits) string {
 		caps = append(caps, size(limits.MaxBytes))
 	}
 	if len(caps) > 0 {
-		where += ", at most " + sentence(caps) + " for each query"
+		extent += ", at most " + sentence(caps) + " for each query"
 	}
-	return where + "."
+	return extent + "."
+}
+
+// where is a phrase for no limit on schemas, or one that leads up to their names.
+func where(limits grant.Limits, everywhere, leading string) string {
+	if len(limits.Schemas) == 0 {
+		return everywhere
+	}
+	return leading + plural(len(limits.Schemas), "the schema ", "the schemas ") + sentence(limits.Schemas)
 }
 
 // Refusals are what the app may not do, for a person who wonders.
