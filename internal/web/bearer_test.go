@@ -51,15 +51,21 @@ func TestChallengeNamesTheMetadata(t *testing.T) {
 		header    string
 	}{
 		{
-			"no token was sent", web.Challenge{ResourceMetadata: metadata, Scope: "sql:read"}, 401,
+			"no token was sent",
+			web.Challenge{ResourceMetadata: metadata, Scope: "sql:read"},
+			401,
 			`Bearer realm="shiftgrant", scope="sql:read", resource_metadata="` + metadata + `"`,
 		},
 		{
-			"a token that is no good", web.Challenge{ResourceMetadata: metadata, Error: web.InvalidToken, Description: "expired"}, 401,
+			"a token that is no good",
+			web.Challenge{ResourceMetadata: metadata, Error: web.InvalidToken, Description: "expired"},
+			401,
 			`Bearer realm="shiftgrant", error="invalid_token", error_description="expired", resource_metadata="` + metadata + `"`,
 		},
 		{
-			"scopes are missing", web.Challenge{Error: web.InsufficientScope, Scope: "sql:read sql:write"}, 403,
+			"scopes are missing",
+			web.Challenge{Error: web.InsufficientScope, Scope: "sql:read sql:write"},
+			403,
 			`Bearer realm="shiftgrant", error="insufficient_scope", scope="sql:read sql:write"`,
 		},
 		{"two tokens", web.Challenge{Error: web.InvalidRequest}, 400, `Bearer realm="shiftgrant", error="invalid_request"`},
