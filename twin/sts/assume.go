@@ -130,7 +130,7 @@ func (s *Server) assumeRole(r *http.Request, body []byte, f form) (any, error) {
 		return nil, err
 	}
 	external, sourceIdentity := f.get("ExternalId"), f.get("SourceIdentity")
-	if external != "" && !externalPattern.MatchString(external) {
+	if external != "" && (len(external) < 2 || len(external) > 1224 || !externalPattern.MatchString(external)) {
 		return nil, validation("1 validation error detected: Value at 'externalId' failed to satisfy constraint: 2 to 1224 letters, digits and _+=,.@:/-")
 	}
 	if sourceIdentity != "" && !sessionPattern.MatchString(sourceIdentity) {

@@ -19,7 +19,7 @@ const (
 var (
 	namePattern     = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 	sessionPattern  = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-	externalPattern = regexp.MustCompile(`^[\w+=,.@:/-]{2,1224}$`)
+	externalPattern = regexp.MustCompile(`^[\w+=,.@:/-]*$`)
 	tagPattern      = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 )
 

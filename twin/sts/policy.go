@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // policy is a role's trust policy: the part of IAM's language that trust policies for web
@@ -59,11 +60,22 @@ type statementDocument struct {
 	Condition map[string]map[string]texts
 }
 
+// statementList is one statement or an array of them.
+type statementList []statementDocument
+
+func (l *statementList) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	if decoder.PeekKind() == '[' {
+		return json.UnmarshalDecode(decoder, (*[]statementDocument)(l))
+	}
+	*l = make(statementList, 1)
+	return json.UnmarshalDecode(decoder, &(*l)[0])
+}
+
 func parsePolicy(text string) (policy, error) {
 	var document struct {
 		Version   string
 		ID        string `json:"Id"`
-		Statement []statementDocument
+		Statement statementList
 	}
 	// The semantics of this package refuse duplicate names and names in another case.
 	if err := json.Unmarshal([]byte(text), &document, json.RejectUnknownMembers(true)); err != nil {
