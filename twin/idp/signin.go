@@ -114,12 +114,12 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request) {
 		p.showError(w, http.StatusBadRequest, "This sign-in has expired, was finished already, or was begun in another browser. Go back to the application and start again.")
 		return
 	}
-	by, ok := p.whoSigned(w, r, form)
 	if form.Get("answer") == "cancel" {
 		p.tearUp(id)
 		p.redirectError(w, r, request, refuse("access_denied", "the person cancelled the sign-in"))
 		return
 	}
+	by, ok := p.whoSigned(w, r, form)
 	if !ok {
 		view := p.view(id, request)
 		view.Username, view.Wrong = form.Get("username"), true
