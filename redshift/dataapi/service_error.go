@@ -1,0 +1,131 @@
+package dataapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// A ServiceError is a refusal of the Data API itself. What Redshift says about SQL is a
+// *redshift.Error, what AWS says about credentials an *redshift.AccessError.
+type ServiceError struct {
+	Operation string
+	Code      string // "ValidationException"
+	Message   string
+	Status    int    // of HTTP
+	RequestID string // AWS support asks for it
+}
+
+func (e *ServiceError) Error() string {
+	text := fmt.Sprintf("data API %s: %s (HTTP %d)", e.Operation, e.Code, e.Status)
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// newServiceError reads an error as JSON 1.1 services send it: the type in a header, or else in
+// the body, each with decoration.
+func newServiceError(op operation, response *http.Response, body []byte) *ServiceError {
+	e := &ServiceError{Operation: string(op), Status: response.StatusCode, RequestID: response.Header.Get("X-Amzn-Requestid")}
+	var document struct {
+		Type    string `json:"__type"`
+		Message string // all but throttling
+		Lower   string `json:"message"`
+	}
+	if json.Unmarshal(body, &document) == nil {
+		e.Message = document.Message
+		if e.Message == "" {
+			e.Message = document.Lower
+		}
+	}
+	code := response.Header.Get("X-Amzn-Errortype")
+	if code == "" {
+		code = document.Type
+	}
+	code, _, _ = strings.Cut(code, ":")              // "ValidationException:http://internal…"
+	code = code[strings.LastIndexByte(code, '#')+1:] // "com.amazonaws.redshiftdata#ValidationException"
+	if code == "" {
+		code = http.StatusText(response.StatusCode)
+	}
+	e.Code = code
+	return e
+}
+
+// refusesCredentials reports whether other credentials may help.
+func (e *ServiceError) refusesCredentials() bool {
+	if e == nil {
+		return false
+	}
+	switch e.Code {
+	case "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException",
+		"MissingAuthenticationTokenException":
+		return true
+	}
+	return false
+}
+
+// refusesAccess reports a fault of the set-up of access.
+func (e *ServiceError) refusesAccess() bool {
+	return e.refusesCredentials() || e != nil && (e.Code == "AccessDeniedException" || e.Code == "AccessDenied")
+}
+
+// withRemedy adds what to do.
+func (e *ServiceError) withRemedy() error {
+	remedy := "the role's policy has to allow redshift-data:" + e.Operation + " on this warehouse"
+	switch {
+	case strings.HasPrefix(e.Code, "InvalidSignature"), e.Code == "SignatureDoesNotMatch":
+		remedy = "check this machine's clock, and the region"
+	case e.refusesCredentials():
+		remedy = "AWS does not accept the credentials: check this machine's clock, and that the role still exists"
+	}
+	return fmt.Errorf("%s (%w)", remedy, e)
+}
+
+// quota reports whether a limit was met, of calls or of statements.
+func (e *ServiceError) quota() bool {
+	switch e.Code {
+	case "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded",
+		"ActiveStatementsExceededException", "ActiveSessionsExceededException", "ActiveWaitingRequestsExceededException":
+		return true
+	}
+	return e.Status == http.StatusTooManyRequests
+}
+
+// passing reports whether the same call may succeed in a moment.
+func (e *ServiceError) passing() bool { return e.quota() || e.Status >= http.StatusInternalServerError }
+
+// limits of AWS for each account and region; none can be raised. DescribeStatement's is 100.
+var limits = map[operation]string{
+	executeStatement:     "30 ExecuteStatement calls a second",
+	getStatementResult:   "20 results a second",
+	getStatementResultV2: "20 results a second",
+	cancelStatement:      "3 CancelStatement calls a second",
+	describeStatement:    "100 DescribeStatement calls a second",
+}
+
+func (e *ServiceError) limit() string {
+	switch e.Code {
+	case "ActiveStatementsExceededException":
+		return "500 running statements in the warehouse"
+	case "ActiveSessionsExceededException":
+		return "500 sessions in the warehouse"
+	case "ActiveWaitingRequestsExceededException":
+		return "waiting requests for one statement"
+	}
+	return limits[operation(e.Operation)] + " in the AWS account"
+}
+
+// isCode reports whether err is a ServiceError with this code.
+func isCode(err error, code string) bool {
+	fault, ok := errors.AsType[*ServiceError](err)
+	return ok && fault.Code == code
+}
+
+// missing is how the Data API says that a statement does not exist, and also that it has no
+// result: not yet, not any more, or not ever.
+const missing = "ResourceNotFoundException"
