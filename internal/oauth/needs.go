@@ -1,0 +1,39 @@
+package oauth
+
+import (
+	"context"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/issuer"
+	"github.com/shiftgrant/shiftgrant/internal/secret"
+)
+
+// Store is what the server needs of a store. Look-ups return grant.ErrNotFound for what is not
+// there; any other error means that the store cannot tell.
+type Store interface {
+	App(ctx context.Context, tenant, id string) (grant.App, error)
+	Person(ctx context.Context, tenant, id string) (grant.Person, error)
+
+	CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error
+	Grant(ctx context.Context, tenant, id string) (grant.Grant, error)
+	Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error)
+	RevokeGrant(ctx context.Context, tenant, id, why string, at time.Time) error
+
+	Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, error)
+	RedeemCode(ctx context.Context, code grant.Code, at time.Time, access grant.Issued, family *grant.Family) error
+
+	Access(ctx context.Context, tenant string, hash grant.Hash) (*grant.Access, error)
+	RevokeAccess(ctx context.Context, tenant string, hash grant.Hash, at time.Time) error
+
+	FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, error)
+	Rotate(ctx context.Context, family grant.Family, next grant.Hash, at, idleUntil time.Time, keyID string, access grant.Issued) error
+	Reissue(ctx context.Context, access grant.Issued) error
+	RevokeFamily(ctx context.Context, tenant, id, why string, at time.Time) error
+}
+
+// IDTokens signs ID tokens, and has the public keys of all that the gateway signs.
+type IDTokens interface {
+	IDToken(ctx context.Context, token issuer.IDToken) (secret.Text, error)
+	JWKS() []byte
+}
