@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -70,7 +71,7 @@ func (a *account) makeFolder(path string) error {
 func writable(path string) error {
 	probe, err := os.CreateTemp(path, ".probe-")
 	if err != nil {
-		if isPermission(err) {
+		if errors.Is(err, fs.ErrPermission) {
 			return fmt.Errorf("%w: %s is not writable: choose another folder, or chmod u+w it", ErrFolder, path)
 		}
 		return fmt.Errorf("%w: %w", ErrFolder, err)

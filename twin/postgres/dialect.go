@@ -100,7 +100,8 @@ func (r *rewriter) skip(i, end int) int {
 // walk copies tokens[from:to], which is one level of parentheses: the inside of a pair, or the
 // whole statement.
 func (r *rewriter) walk(from, to int) {
-	limit := "" // of the SELECT TOP being copied: where it ends, LIMIT is put
+	limit := ""     // of the SELECT TOP being copied: where it ends, LIMIT is put
+	united := false // a set operator has been passed
 	flush := func() {
 		r.out.WriteString(limit)
 		limit = ""
@@ -113,14 +114,19 @@ func (r *rewriter) walk(from, to int) {
 			i = r.group(i, to)
 		case t.punctuated(";"):
 			flush()
+			united = false
 			r.out.WriteString(t.text)
 			i++
 		case t.is("SELECT"):
 			var top string
-			if i, top = r.selectTop(i, to); top != "" {
+			if i, top = r.selectTop(i, to, united); top != "" {
 				limit = top
 			}
-		case limit != "" && isSetOperator(t):
+		case isSetOperator(t):
+			flush()
+			united = true
+			i = r.plain(i, to)
+		case united && t.is("ORDER"): // is of the whole, not of its last part
 			flush()
 			i = r.plain(i, to)
 		case t.kind == word && !previous.punctuated("."):
@@ -175,7 +181,7 @@ func isQueryStart(tokens []token, i, to int) bool {
 // selectTop copies SELECT. TOP n behind it is left out and returned as the LIMIT to put at the
 // end of this query, on a line of its own: a comment may end the query. A part of a UNION gets
 // parentheses, which LIMIT needs there.
-func (r *rewriter) selectTop(i, to int) (after int, limit string) {
+func (r *rewriter) selectTop(i, to int, united bool) (after int, limit string) {
 	j := r.skip(i+1, to)
 	distinct := ""
 	if j < to && (r.tokens[j].is("DISTINCT") || r.tokens[j].is("ALL")) {
@@ -188,7 +194,7 @@ func (r *rewriter) selectTop(i, to int) (after int, limit string) {
 		return i + 1, ""
 	}
 	opening, closing := "", ""
-	if r.beforeSetOperator(n, to) {
+	if united || r.beforeSetOperator(n, to) {
 		opening, closing = "(", ")"
 	}
 	r.out.WriteString(opening + r.tokens[i].text + distinct)

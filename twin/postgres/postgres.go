@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -206,7 +205,7 @@ func (s *Server) initialise(ctx context.Context) error {
 		if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err != nil {
 			return fmt.Errorf("%w: %s is not empty and holds no database: choose another folder", ErrFolder, s.data)
 		}
-		return s.checkVersion()
+		return s.checkVersion(ctx)
 	}
 	initdb := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "--pgdata="+s.data, "--username="+superuser,
 		"--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=4")
@@ -220,14 +219,20 @@ func (s *Server) initialise(ctx context.Context) error {
 }
 
 // checkVersion gives a clear line in place of PostgreSQL's FATAL one.
-func (s *Server) checkVersion() error {
+func (s *Server) checkVersion(ctx context.Context) error {
 	kept, err := os.ReadFile(filepath.Join(s.data, "PG_VERSION"))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFolder, err)
 	}
-	major, ours := majorOf(s.bin), strings.TrimSpace(string(kept))
-	if major != 0 && strconv.Itoa(major) != ours {
-		return fmt.Errorf("%w: %s was made by PostgreSQL %s and %s is version %d: use that version or remove the folder", ErrFolder, s.data, ours, s.bin, major)
+	// "postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)"
+	output, err := exec.CommandContext(ctx, filepath.Join(s.bin, "postgres"), "--version").Output()
+	if err != nil {
+		return fmt.Errorf("ask PostgreSQL for its version: %w", err)
+	}
+	_, version, _ := strings.Cut(strings.TrimSpace(string(output)), ") ")
+	major := strings.TrimSpace(string(kept))
+	if !strings.HasPrefix(version, major+".") && version != major {
+		return fmt.Errorf("%w: %s was made by PostgreSQL %s, and %s has version %s: use that version or remove the folder", ErrFolder, s.data, major, s.bin, version)
 	}
 	return nil
 }
@@ -422,6 +427,3 @@ func (t *tail) text() string {
 	defer t.mu.Unlock()
 	return string(bytes.TrimSpace(t.kept))
 }
-
-// isPermission tells a folder that may not be used from one that is not there.
-func isPermission(err error) bool { return errors.Is(err, fs.ErrPermission) }
