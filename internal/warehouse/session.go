@@ -1,0 +1,181 @@
+package warehouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/web"
+	"github.com/shiftgrant/shiftgrant/redshift"
+)
+
+// Session is one grant in its warehouse. It is a redshift.Session and a redshift.Detached that
+// keeps within the grant; a door opens one for each request.
+type Session struct {
+	house   *Warehouses
+	target  *Warehouse
+	access  *grant.Access
+	kept    *keptSession
+	maxRows int64
+	closed  sync.Once
+}
+
+var (
+	_ redshift.Session  = (*Session)(nil)
+	_ redshift.Detached = (*Session)(nil)
+)
+
+// Warehouse is the name of the warehouse that was opened.
+func (s *Session) Warehouse() string { return s.target.Name }
+
+// LimitRows ends results after max rows. It can only make the limit smaller; 0 changes nothing.
+func (s *Session) LimitRows(max int64) { s.maxRows = smaller(s.maxRows, max) }
+
+// smaller of two limits, where 0 is none.
+func smaller(a, b int64) int64 {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Close gives the session back.
+func (s *Session) Close() error {
+	s.closed.Do(s.kept.release)
+	return nil
+}
+
+// Check says whether the grant may run a text, without running it: a *RefusedError or a
+// *ScopeError.
+func (s *Session) Check(sql string) error {
+	class, err := classify(sql, s.house.config.MaxSQL)
+	if err != nil {
+		return err
+	}
+	scopes := s.access.Scopes
+	mayWrite := scopes.Has(grant.ScopeWrite) && !s.access.Grant.Limits.ReadOnly
+	switch {
+	case mayWrite, class.reads && (scopes.Has(grant.ScopeRead) || scopes.Has(grant.ScopeWrite)):
+		return nil
+	case class.reads:
+		return s.needs(grant.ScopeRead, "the token is not for running SQL")
+	}
+	return s.needs(grant.ScopeWrite, class.why)
+}
+
+func (s *Session) needs(scope, why string) error {
+	return &ScopeError{
+		Needs:    grant.Scopes{scope, grant.WarehouseScope(s.target.Name)},
+		ReadOnly: scope == grant.ScopeWrite && s.access.Grant.Limits.ReadOnly,
+		Why:      why,
+	}
+}
+
+// Query runs one statement within the grant's limits. Its rows must be closed: only then is the
+// statement's place free for the next.
+func (s *Session) Query(ctx context.Context, statement redshift.Statement) (redshift.Rows, error) {
+	run, err := s.begin(ctx, &statement)
+	if err != nil {
+		return nil, err
+	}
+	run.ctx, run.cancel = context.WithTimeoutCause(ctx, s.house.config.StatementTimeout, ErrTimeout)
+	result, err := s.kept.Query(run.ctx, statement)
+	if err != nil {
+		return nil, run.end(err, redshift.Summary{})
+	}
+	return s.limit(result, run), nil
+}
+
+func (s *Session) limit(result redshift.Rows, run *run) redshift.Rows {
+	return &rows{
+		Rows: result, run: run,
+		maxRows: smaller(s.maxRows, s.access.Grant.Limits.MaxRows), maxBytes: s.access.Grant.Limits.MaxBytes,
+	}
+}
+
+// begin does what comes before a statement, in this order: may it run, is there a place for it,
+// is it on record.
+func (s *Session) begin(ctx context.Context, statement *redshift.Statement) (*run, error) {
+	if err := s.Check(statement.SQL); err != nil {
+		return nil, err
+	}
+	person := s.access.Grant.Tenant + "\x00" + s.access.Person.ID
+	release, err := s.house.slots.acquire(ctx, person, s.target.Name)
+	if err != nil {
+		return nil, err
+	}
+	statement.Label = label(s.access, web.RequestID(ctx))
+	run := &run{
+		house: s.house, ctx: ctx, cancel: func() {}, release: release, started: s.house.config.Now(),
+		record: recordOf(s.access, s.target.Name, web.RequestID(ctx), statement.Label),
+	}
+	start := run.record
+	start.Kind, start.At, start.SHA256 = StatementStarted, run.started, digest(statement.SQL)
+	if !s.house.config.HashStatements {
+		start.Statement = statement.SQL
+	}
+	if err := s.house.config.Audit.Write(ctx, start); err != nil {
+		release()
+		return nil, fmt.Errorf("%w: %w", ErrAudit, err)
+	}
+	return run, nil
+}
+
+// label is what joins Redshift's log to our record. It fits the Data API's StatementName and
+// query_group.
+func label(access *grant.Access, requestID string) string {
+	app := strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || r == '\'' || r == '"' || r == '\\' || r == ':' {
+			return '_'
+		}
+		return r
+	}, access.App.ID)
+	if len(app) > 64 {
+		app = app[:64]
+	}
+	return "sg:" + app + ":" + access.Grant.ID + ":" + requestID
+}
+
+// run is a statement from its record of start to its record of end.
+type run struct {
+	house   *Warehouses
+	ctx     context.Context
+	cancel  context.CancelFunc
+	release func()
+	started time.Time
+	record  Record
+	ended   sync.Once
+}
+
+// timeoutOr tells a limit of ours from the end of the request.
+func (r *run) timeoutOr(err error) error {
+	if err != nil && errors.Is(context.Cause(r.ctx), ErrTimeout) {
+		return ErrTimeout
+	}
+	return err
+}
+
+// end writes the record of the end and frees the place. The first call counts.
+func (r *run) end(err error, summary redshift.Summary) error {
+	err = r.timeoutOr(err)
+	r.ended.Do(func() {
+		r.cancel()
+		r.release()
+		end := r.record
+		end.Kind, end.At = StatementEnded, r.house.config.Now()
+		end.Outcome, end.SQLState = outcomeOf(err)
+		end.RowCount, end.Truncated, end.QueryID = summary.RowCount, summary.Truncated, summary.QueryID
+		end.Duration = end.At.Sub(r.started)
+		// The app may be gone; what it did is recorded all the same.
+		ctx, stop := context.WithTimeout(context.WithoutCancel(r.ctx), 5*time.Second)
+		defer stop()
+		if failure := r.house.config.Audit.Write(ctx, end); failure != nil {
+			r.house.config.Logger.Error("write audit record of a statement's end", "error", failure, "request_id", end.RequestID, "label", end.Label)
+		}
+	})
+	return err
+}
