@@ -111,6 +111,18 @@ func (a api) send(operation string, body in) (int, http.Header, in) {
 }
 
 func (a api) try(operation string, body in) (int, http.Header, in, error) {
+	status, header, content, err := a.raw(operation, body)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	answer := in{}
+	if err := json.Unmarshal(content, &answer); err != nil {
+		return 0, nil, nil, fmt.Errorf("%s: %w", content, err)
+	}
+	return status, header, answer, nil
+}
+
+func (a api) raw(operation string, body in) (int, http.Header, []byte, error) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return 0, nil, nil, err
@@ -131,11 +143,7 @@ func (a api) try(operation string, body in) (int, http.Header, in, error) {
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	answer := in{}
-	if err := json.Unmarshal(content, &answer); err != nil {
-		return 0, nil, nil, fmt.Errorf("%s: %w", content, err)
-	}
-	return response.StatusCode, response.Header, answer, nil
+	return response.StatusCode, response.Header, content, nil
 }
 
 // call makes a call that must succeed.

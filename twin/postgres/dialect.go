@@ -32,7 +32,11 @@ func Parameters(sql string) []string {
 // GETDATE(), LEN() and what the others translate to are functions in the database (schema.sql).
 // Everything else passes unchanged, mistakes included: complaining is PostgreSQL's part.
 func Translate(sql string, names ...string) (string, error) {
-	r := rewriter{tokens: tokenize(sql), names: names}
+	tokens, whole := tokenizeWhole(sql)
+	if !whole {
+		return sql, nil // a quote that never ends would swallow what is added
+	}
+	r := rewriter{tokens: tokens, names: names}
 	first, second := r.skip(0, len(r.tokens)), -1
 	if first < len(r.tokens) {
 		second = r.skip(first+1, len(r.tokens))

@@ -152,30 +152,3 @@ func TestThereIsNoS3(t *testing.T) {
 		}
 	}
 }
-
-func FuzzTranslate(f *testing.F) {
-	for _, seed := range []string{
-		"select top 5 nvl(a, 'it''s') from t where b = :b union select 1 -- x", "create table t (a int encode raw) distkey(a)",
-		"show tables from schema a.b like 'x'", "select listagg(distinct a, ',') within group (order by a) over ()",
-		"$$ $a$ $1 E'\\' \" /* /* */", "select dateadd(day, 1, nvl2(a,b,c)", "((((", "))))", "show columns from table \"a\"\"b\"",
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, sql string) {
-		names := postgres.Parameters(sql)
-		translation, err := postgres.Translate(sql, names...)
-		if err != nil {
-			return
-		}
-		// Whatever is rewritten, the text of strings is not touched, nor does any appear that
-		// the dialect does not add.
-		if !strings.ContainsAny(sql, "'$\"") && !strings.Contains(translation, "'") && strings.Contains(translation, ":") &&
-			!strings.Contains(sql, ":") {
-			t.Errorf("%q became %q", sql, translation)
-		}
-		again, err := postgres.Translate(sql, names...)
-		if err != nil || again != translation {
-			t.Errorf("%q: first %q, then %q, %v", sql, translation, again, err)
-		}
-	})
-}

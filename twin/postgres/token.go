@@ -41,6 +41,21 @@ func tokenize(sql string) []token {
 	return tokens
 }
 
+// tokenizeWhole is tokenize, and tells whether the last quote or comment comes to an end. The
+// line feed that is added for a moment would be swallowed by one that does not.
+func tokenizeWhole(sql string) (tokens []token, whole bool) {
+	tokens = tokenize(sql + "\n")
+	last := &tokens[len(tokens)-1]
+	if last.kind != blank || strings.HasPrefix(last.text, "/*") {
+		return nil, false
+	}
+	last.text = last.text[:len(last.text)-1]
+	if last.text == "" {
+		tokens = tokens[:len(tokens)-1]
+	}
+	return tokens, true
+}
+
 // next measures the token at the start of sql, which is not empty.
 func next(sql string) (kind, int) {
 	switch c := sql[0]; {
