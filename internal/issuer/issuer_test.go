@@ -185,7 +185,7 @@ func (k keySet) VerifySignature(_ context.Context, token string) ([]byte, error)
 	if err := json.Unmarshal(k.issuer.JWKS(), &set); err != nil {
 		return nil, err
 	}
-	parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, err
 	}
