@@ -59,7 +59,9 @@ const (
 )
 
 // Write writes all rows and the end mark. A failure of the rows is returned after it was written
-// as the format can; a *WriteError says that the reader is gone. It does not close the rows.
+// as the format can; one that comes before anything was handed to w is only returned, so that the
+// caller can still answer otherwise. A *WriteError says that the reader is gone. Write does not
+// close the rows.
 func Write(w io.Writer, format Format, rows redshift.Rows, options Options) (redshift.Summary, error) {
 	columns := rows.Columns()
 	layout := formats[format].layout(columns, options)
@@ -84,6 +86,9 @@ func Write(w io.Writer, format Format, rows redshift.Rows, options Options) (red
 		}
 	}
 	failure := rows.Err()
+	if failure != nil && !out.begun {
+		return rows.Summary(), failure
+	}
 	if failure != nil {
 		out.buffer = layout.fail(out.buffer, problemOf(failure, options))
 	} else {
@@ -108,11 +113,13 @@ type output struct {
 	to     io.Writer
 	flush  func() error
 	buffer []byte
+	begun  bool
 	err    error
 }
 
 func (o *output) write() {
 	if o.err == nil && len(o.buffer) > 0 {
+		o.begun = true
 		_, o.err = o.to.Write(o.buffer)
 	}
 	if cap(o.buffer) > largestBuffer {

@@ -1,0 +1,354 @@
+package sqlapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/warehouse"
+	"github.com/shiftgrant/shiftgrant/internal/web"
+	"github.com/shiftgrant/shiftgrant/redshift"
+)
+
+// A Statement is what is kept of one that was submitted. Its id is random and says nothing; who
+// may use it is in the row.
+type Statement struct {
+	ID          string // "st_…"
+	Tenant      string
+	GrantID     string
+	PersonID    string
+	AppID       string
+	Warehouse   string
+	RemoteID    string     // the transport's id, which never leaves the gateway; "" until Redshift took it
+	RequestID   string     // the app's own name for it, unique within the grant; "" for none
+	Fingerprint grant.Hash // of what was asked for, to tell a retry from another statement
+	MaxRows     int64
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	CanceledAt  time.Time // zero while nobody cancelled it
+}
+
+// Statements is what the door needs of a store.
+type Statements interface {
+	// CreateStatement keeps a new statement. When the grant has one of the same RequestID, it
+	// gives that one and grant.ErrExists.
+	CreateStatement(ctx context.Context, statement Statement) (Statement, error)
+	// UpdateStatement sets RemoteID and CanceledAt.
+	UpdateStatement(ctx context.Context, statement Statement) error
+	// Statement finds one by its id, or grant.ErrNotFound.
+	Statement(ctx context.Context, tenant, id string) (Statement, error)
+}
+
+var errStore = errors.New("the store of statements failed")
+
+// Redshift keeps results for a day, and so the ids are kept.
+const statementLifetime = 24 * time.Hour
+
+// Telling Redshift to stop is not given up because the app went away.
+const cancelTime = 15 * time.Second
+
+// submit answers POST /v1/statements.
+func (a *API) submit(w http.ResponseWriter, r *http.Request, access *grant.Access) error {
+	want, err := readPreference(r)
+	if err != nil {
+		return err
+	}
+	q, err := a.readStatement(w, r)
+	if err != nil {
+		return err
+	}
+	session, err := a.config.Warehouses.Open(r.Context(), access, q.warehouse)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	statement, err := a.start(r.Context(), session, access, q)
+	if err != nil {
+		return err
+	}
+	session.LimitRows(q.maxRows)
+	rows, err := session.Fetch(r.Context(), statement.RemoteID, q.wait)
+	switch {
+	case r.Context().Err() != nil:
+		// Without an id of its own nobody could find the statement again.
+		if q.requestID == "" || q.onTimeout == onTimeoutCancel {
+			a.stop(r.Context(), session, statement)
+		}
+		if err == nil {
+			_ = rows.Close()
+		}
+		return r.Context().Err()
+	case errors.Is(err, redshift.ErrRunning) && q.onTimeout == onTimeoutCancel:
+		a.stop(r.Context(), session, statement)
+		return &problemError{Problem: web.Problem{
+			Type: "statement-timeout", Status: http.StatusRequestTimeout,
+			Detail: "The statement had not ended within wait and was cancelled, as on_timeout says.",
+		}}
+	case errors.Is(err, redshift.ErrRunning):
+		w.Header().Set("Location", "/v1/statements/"+statement.ID)
+		w.Header().Set("Retry-After", "1")
+		return writeJSON(w, http.StatusAccepted, describe(statement, redshift.Execution{State: redshift.Started, RowCount: -1}))
+	case err != nil:
+		return err
+	}
+	return a.stream(w, r, rows, want, statement.ID)
+}
+
+// start submits a statement, or finds the one that an earlier try submitted.
+//
+// With a request_id the row is there before Redshift is asked and the transport's idempotency
+// key follows from it: whenever the first try was cut off, the next finds or repeats the same
+// statement.
+func (a *API) start(ctx context.Context, session *warehouse.Session, access *grant.Access, q *request) (Statement, error) {
+	// Before a row is made: one that may not run leaves nothing behind.
+	if err := session.Check(q.sql); err != nil {
+		return Statement{}, err
+	}
+	now := a.config.Now()
+	statement := Statement{
+		ID: grant.NewID("st"), Tenant: access.Grant.Tenant, GrantID: access.Grant.ID, PersonID: access.Person.ID, AppID: access.App.ID,
+		Warehouse: session.Warehouse(), RequestID: q.requestID, Fingerprint: q.fingerprint(), MaxRows: q.maxRows,
+		CreatedAt: now, ExpiresAt: now.Add(statementLifetime),
+	}
+	run := redshift.Statement{SQL: q.sql, Parameters: q.parameters}
+	if q.requestID == "" {
+		return a.submitNew(ctx, session, statement, run)
+	}
+	kept, err := a.config.Statements.CreateStatement(ctx, statement)
+	switch {
+	case errors.Is(err, grant.ErrExists) && kept.Fingerprint != statement.Fingerprint:
+		return Statement{}, &problemError{Problem: web.Problem{
+			Type: "request-id-used", Status: http.StatusConflict, Detail: "This request_id belongs to another statement of this connection. Use a new one for each.",
+		}}
+	case errors.Is(err, grant.ErrExists):
+		statement = kept
+	case err != nil:
+		return Statement{}, fmt.Errorf("%w: create statement: %w", errStore, err)
+	}
+	if !statement.CanceledAt.IsZero() {
+		return Statement{}, redshift.ErrCanceled
+	}
+	if statement.RemoteID != "" {
+		return statement, nil
+	}
+	key := sha256.Sum256([]byte(statement.Tenant + "\x00" + statement.GrantID + "\x00" + q.requestID))
+	run.IdempotencyKey = hex.EncodeToString(key[:])
+	if statement.RemoteID, err = session.Submit(ctx, run); err != nil {
+		return Statement{}, err
+	}
+	if err := a.config.Statements.UpdateStatement(ctx, statement); err != nil {
+		return Statement{}, fmt.Errorf("%w: keep statement: %w", errStore, err)
+	}
+	return statement, nil
+}
+
+// submitNew runs a statement that only this request knows of. Where it cannot be kept nobody
+// could find it again, so it is cancelled.
+func (a *API) submitNew(ctx context.Context, session *warehouse.Session, statement Statement, run redshift.Statement) (Statement, error) {
+	var err error
+	if statement.RemoteID, err = session.Submit(ctx, run); err != nil {
+		return Statement{}, err
+	}
+	if _, err := a.config.Statements.CreateStatement(ctx, statement); err != nil {
+		a.cancelRemote(ctx, session, statement.RemoteID)
+		return Statement{}, fmt.Errorf("%w: keep statement: %w", errStore, err)
+	}
+	return statement, nil
+}
+
+// fingerprint tells apart what a request asks for. Lengths keep one field from running into the
+// next.
+func (q *request) fingerprint() grant.Hash {
+	digest := sha256.New()
+	write := func(part string) {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		digest.Write(length[:])
+		digest.Write([]byte(part))
+	}
+	write(q.sql)
+	for _, parameter := range q.parameters {
+		write(parameter.Name)
+		if parameter.Value == nil {
+			write("null")
+			continue
+		}
+		write("value")
+		write(*parameter.Value)
+	}
+	return grant.Hash(digest.Sum(nil))
+}
+
+// stop cancels a statement for good: it outlives the request, and a retry finds it cancelled.
+func (a *API) stop(ctx context.Context, session *warehouse.Session, statement Statement) {
+	a.cancelRemote(ctx, session, statement.RemoteID)
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	defer done()
+	statement.CanceledAt = a.config.Now()
+	if err := a.config.Statements.UpdateStatement(ctx, statement); err != nil {
+		a.config.Logger.Error("keep that a statement was cancelled", "error", err, "request_id", web.RequestID(ctx))
+	}
+}
+
+func (a *API) cancelRemote(ctx context.Context, session *warehouse.Session, remoteID string) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	defer done()
+	if err := session.Cancel(ctx, remoteID); err != nil {
+		a.config.Logger.Error("cancel statement", "error", err, "request_id", web.RequestID(ctx))
+	}
+}
+
+// find gives the statement of a path and a session to ask about it. Possession of an id is not
+// authority (ASVS 8.2.2): whoever is not its owner learns nothing, not even that it exists.
+func (a *API) find(r *http.Request, access *grant.Access) (Statement, *warehouse.Session, error) {
+	if !access.Scopes.Has(grant.ScopeRead) && !access.Scopes.Has(grant.ScopeWrite) {
+		return Statement{}, nil, &warehouse.ScopeError{Needs: grant.Scopes{grant.ScopeRead}, Why: "the token is not for running SQL"}
+	}
+	statement, err := a.config.Statements.Statement(r.Context(), access.Grant.Tenant, r.PathValue("id"))
+	switch {
+	case errors.Is(err, grant.ErrNotFound):
+		return Statement{}, nil, errUnknownStatement
+	case err != nil:
+		return Statement{}, nil, fmt.Errorf("%w: find statement: %w", errStore, err)
+	case statement.Tenant != access.Grant.Tenant, statement.PersonID != access.Person.ID, statement.AppID != access.App.ID,
+		statement.GrantID != access.Grant.ID, statement.Warehouse != access.Grant.Warehouse:
+		return Statement{}, nil, errUnknownStatement
+	case !a.config.Now().Before(statement.ExpiresAt):
+		return Statement{}, nil, errGone
+	case statement.RemoteID == "":
+		return Statement{}, nil, &problemError{Problem: web.Problem{
+			Type: "statement-starting", Status: http.StatusConflict,
+			Detail: "The statement has not reached Redshift yet. Ask again, or repeat the POST with the same request_id.",
+		}, retryAfter: time.Second}
+	}
+	session, err := a.config.Warehouses.Open(r.Context(), access, statement.Warehouse)
+	return statement, session, err
+}
+
+// status answers GET /v1/statements/{id}.
+func (a *API) status(w http.ResponseWriter, r *http.Request, access *grant.Access) error {
+	wait, err := readWait(r)
+	if err != nil {
+		return err
+	}
+	statement, session, err := a.find(r, access)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	execution, err := session.Describe(r.Context(), statement.RemoteID, wait)
+	if err != nil {
+		return err
+	}
+	if !execution.State.Final() {
+		w.Header().Set("Retry-After", "1")
+	}
+	return writeJSON(w, http.StatusOK, describe(statement, execution))
+}
+
+// rows answers GET /v1/statements/{id}/rows, as often as asked until they are gone.
+func (a *API) rows(w http.ResponseWriter, r *http.Request, access *grant.Access) error {
+	want, err := readPreference(r)
+	if err != nil {
+		return err
+	}
+	wait, err := readWait(r)
+	if err != nil {
+		return err
+	}
+	statement, session, err := a.find(r, access)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	session.LimitRows(statement.MaxRows)
+	rows, err := session.Fetch(r.Context(), statement.RemoteID, wait)
+	if err != nil {
+		return err
+	}
+	return a.stream(w, r, rows, want, statement.ID)
+}
+
+// cancel answers POST /v1/statements/{id}/cancel. Cancelling what has ended changes nothing.
+func (a *API) cancel(w http.ResponseWriter, r *http.Request, access *grant.Access) error {
+	if err := noBody(r); err != nil {
+		return err
+	}
+	statement, session, err := a.find(r, access)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.Cancel(r.Context(), statement.RemoteID); err != nil {
+		return err
+	}
+	execution, err := session.Describe(r.Context(), statement.RemoteID, 0)
+	if err != nil {
+		return err
+	}
+	if execution.State == redshift.Finished || execution.State == redshift.Failed {
+		return writeJSON(w, http.StatusOK, describe(statement, execution))
+	}
+	statement.CanceledAt = a.config.Now()
+	if err := a.config.Statements.UpdateStatement(r.Context(), statement); err != nil {
+		return fmt.Errorf("%w: keep that a statement was cancelled: %w", errStore, err)
+	}
+	if execution.State.Final() {
+		return writeJSON(w, http.StatusOK, describe(statement, execution))
+	}
+	return writeJSON(w, http.StatusAccepted, describe(statement, execution))
+}
+
+// statusDocument is how a statement is doing.
+type statusDocument struct {
+	StatementID string          `json:"statement_id"`
+	Status      string          `json:"status"`
+	Warehouse   string          `json:"warehouse"`
+	RequestID   string          `json:"request_id,omitempty"`
+	RowCount    *int64          `json:"row_count,omitempty"`
+	CreatedAt   time.Time       `json:"created_at"`
+	ExpiresAt   time.Time       `json:"expires_at"`
+	DurationMS  int64           `json:"duration_ms,omitempty"`
+	Rows        string          `json:"rows,omitempty"` // where they are, once there are any
+	Error       json.RawMessage `json:"error,omitempty"`
+}
+
+// The statuses of a statement.
+const (
+	statusRunning  = "RUNNING"
+	statusFinished = "FINISHED"
+	statusFailed   = "FAILED"
+	statusCanceled = "CANCELED"
+)
+
+func describe(statement Statement, execution redshift.Execution) statusDocument {
+	document := statusDocument{
+		StatementID: statement.ID, Status: statusRunning, Warehouse: statement.Warehouse, RequestID: statement.RequestID,
+		CreatedAt: statement.CreatedAt.UTC(), ExpiresAt: statement.ExpiresAt.UTC(), DurationMS: execution.Duration.Milliseconds(),
+	}
+	switch execution.State {
+	case redshift.Finished:
+		document.Status = statusFinished
+		document.Rows = "/v1/statements/" + statement.ID + "/rows"
+		if execution.RowCount >= 0 {
+			document.RowCount = &execution.RowCount
+		}
+	case redshift.Failed:
+		document.Status = statusFailed
+		failure := execution.Error
+		if failure == nil {
+			failure = &redshift.Error{Message: "the statement failed"}
+		}
+		document.Error = sqlProblem(failure).JSON("")
+	case redshift.Aborted:
+		document.Status = statusCanceled
+	}
+	return document
+}
