@@ -178,3 +178,16 @@ func BenchmarkPage(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkFields(b *testing.B) {
+	row := `[{"longValue":123456},{"stringValue":"plain text"},{"stringValue":"2026-11-23 13:00:00"},{"isNull":true},{"doubleValue":1.5},{"booleanValue":true}]`
+	answer := []byte(`{` + twoColumns + `,"Records":[` + strings.TrimSuffix(strings.Repeat(row+",", 6000), ",") + `],"TotalNumRows":1}`)
+	work := make([]byte, len(answer))
+	b.SetBytes(int64(len(answer)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decodePage(work[:copy(work, answer)], JSON); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

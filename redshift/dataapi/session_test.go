@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"os"
 	"strings"
@@ -663,5 +667,69 @@ func TestRequestBytes(t *testing.T) {
 	got = bytes.Replace(got, []byte("Accept-Encoding: gzip\n"), nil, 1) // DumpRequestOut's own
 	if diff := cmp.Diff(string(golden), string(got)+"\n"); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
+func TestServerThatDoesNotWaitIsNotAskedInALoop(t *testing.T) {
+	t.Parallel()
+	running := state(redshift.Started, "")
+	f := newFake(t, map[string][]answer{
+		"ExecuteStatement":  {submitted},
+		"DescribeStatement": {running, running, running, state(redshift.Finished, `,"ResultRows":0`)},
+	})
+	s := f.session()
+	pauses := 0
+	s.pause = func(_ context.Context, wait time.Duration) error {
+		if pauses++; wait < firstPause/2 {
+			t.Errorf("a pause of %s", wait)
+		}
+		return nil
+	}
+	all(t, query(t, s, "delete from t"))
+	if pauses != 3 {
+		t.Errorf("%d pauses between 4 answers, want 3", pauses)
+	}
+}
+
+func TestAnswerThatIsTooLargeIsRefusedBeforeItIsRead(t *testing.T) {
+	t.Parallel()
+	if _, err := readAnswer(nil, strings.NewReader(""), answerLimit+1); !errors.Is(err, errAnswerTooLarge) {
+		t.Errorf("announced: error %v", err)
+	}
+	endless := io.LimitReader(zeros{}, 2*answerLimit)
+	if _, err := readAnswer(nil, endless, -1); !errors.Is(err, errAnswerTooLarge) {
+		t.Errorf("not announced: error %v", err)
+	}
+	for _, announced := range []int64{-1, 0, 3, 100_000} {
+		body := strings.Repeat("x", 100_000)
+		got, err := readAnswer(make([]byte, 0, 10), strings.NewReader(body), announced)
+		if err != nil || string(got) != body {
+			t.Errorf("announced %d: %d bytes, %v", announced, len(got), err)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestUntrustedServerIsNotAskedTwice(t *testing.T) {
+	t.Parallel()
+	connections := 0
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections++
+		}
+	}
+	server.StartTLS()
+	f := newFake(t, nil)
+	client := NewHTTPClient()
+	s := f.session(func(c *Config) { c.Endpoint, c.HTTPClient = server.URL, client })
+	_, err := s.Submit(t.Context(), redshift.Statement{SQL: "select 1"})
+	server.Close()
+	if err == nil || !strings.Contains(err.Error(), "certificate") || connections != 1 {
+		t.Errorf("error %v after %d connections", err, connections)
 	}
 }
