@@ -27,6 +27,10 @@ func (h *Handler) run(st *statement) {
 	}
 	h.advance(st, picked, 0)
 	conn, err := h.connection(st)
+	if err != nil && st.ctx.Err() != nil {
+		h.end(st, aborted, cancelText)
+		return
+	}
 	if err != nil {
 		h.end(st, failed, failureText(err))
 		return
@@ -235,21 +239,32 @@ func bound(sql string, parameters []parameter) (names []string, values [][]byte)
 	return names, values
 }
 
-// cancelWith cancels the running query in the database when ctx ends. The function that it
-// returns must be called before the connection is used again: a cancellation under way would
-// hit the next query.
+// cancelWith cancels the running query in the database when ctx ends, and asks again until the
+// query has ended: a cancellation that arrives before the query does is lost. The function that
+// it returns must be called before the connection is used again, and only once: a cancellation
+// under way would hit the next query.
 func cancelWith(ctx context.Context, conn *pgconn.PgConn) (ended func()) {
-	done := make(chan struct{})
+	over, canceled := make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		cancelQuery(conn)
+		defer close(canceled)
+		for {
+			cancelQuery(conn)
+			select {
+			case <-over:
+				return
+			case <-time.After(cancelAgain):
+			}
+		}
 	})
 	return func() {
-		if !stop() && ctx.Err() != nil {
-			<-done
+		close(over)
+		if !stop() {
+			<-canceled
 		}
 	}
 }
+
+const cancelAgain = 50 * time.Millisecond
 
 func cancelQuery(conn *pgconn.PgConn) {
 	ctx, cancel := context.WithTimeout(context.Background(), closingPatience)

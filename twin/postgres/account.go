@@ -54,10 +54,10 @@ func (a *account) attributes() *syscall.SysProcAttr {
 // keeps its access.
 func (a *account) makeFolder(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return fmt.Errorf("%w: %w", ErrFolder, err)
+		return unusable(err)
 	}
 	if err := os.Chmod(path, 0o700); err != nil {
-		return fmt.Errorf("%w: %w", ErrFolder, err)
+		return unusable(err)
 	}
 	if a == nil {
 		return writable(path)
@@ -71,12 +71,17 @@ func (a *account) makeFolder(path string) error {
 func writable(path string) error {
 	probe, err := os.CreateTemp(path, ".probe-")
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("%w: %s is not writable: choose another folder, or chmod u+w it", ErrFolder, path)
-		}
-		return fmt.Errorf("%w: %w", ErrFolder, err)
+		return unusable(err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// unusable says what to do about a folder that may not be used.
+func unusable(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %w: choose another folder, or chmod u+rwx it", ErrFolder, err)
+	}
+	return fmt.Errorf("%w: %w", ErrFolder, err)
 }
 
 // mayEnter checks that the account can pass through a folder and all above it. A folder in

@@ -37,9 +37,9 @@ func Translate(sql string, names ...string) (string, error) {
 		return sql, nil // a quote that never ends would swallow what is added
 	}
 	r := rewriter{tokens: tokens, names: names}
-	first, second := r.skip(0, len(r.tokens)), -1
-	if first < len(r.tokens) {
-		second = r.skip(first+1, len(r.tokens))
+	first := r.skip(0, len(r.tokens))
+	for first < len(r.tokens) && r.tokens[first].punctuated(";") { // PostgreSQL passes over them, too
+		first = r.skip(first+1, len(r.tokens))
 	}
 	switch {
 	case first == len(r.tokens):
@@ -47,7 +47,7 @@ func Translate(sql string, names ...string) (string, error) {
 	case r.tokens[first].is("COPY"), r.tokens[first].is("UNLOAD"):
 		return "", ErrUnsupported
 	case r.tokens[first].is("SHOW"):
-		if query, ok := showQuery(significant(r.tokens[second:])); ok {
+		if query, ok := showQuery(significant(r.tokens[first+1:])); ok {
 			return query, nil
 		}
 	case r.tokens[first].is("CREATE"):

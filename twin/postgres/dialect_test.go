@@ -146,7 +146,7 @@ func TestParametersAreBoundAndNeverPasted(t *testing.T) {
 
 func TestThereIsNoS3(t *testing.T) {
 	t.Parallel()
-	for _, sql := range []string{"copy t from 's3://b/k'", " /* x */ COPY t FROM STDIN", "unload ('select 1') to 's3://b'"} {
+	for _, sql := range []string{"copy t from 's3://b/k'", " /* x */ COPY t FROM STDIN", "; ;copy t from stdin", "unload ('select 1') to 's3://b'"} {
 		if _, err := postgres.Translate(sql); !errors.Is(err, postgres.ErrUnsupported) {
 			t.Errorf("%s: %v", sql, err)
 		}

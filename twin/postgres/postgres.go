@@ -73,7 +73,8 @@ type Server struct {
 	account   *account // whom it runs as; nil: ourselves
 	data      string
 	sockets   string
-	temporary []string // removed by Close
+	address   *pgconn.Config // of the socket
+	temporary []string       // removed by Close
 	durable   bool
 
 	process *os.Process
@@ -106,6 +107,9 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 
 func (s *Server) start(ctx context.Context, dir string) error {
 	if err := s.prepareFolders(dir); err != nil {
+		return err
+	}
+	if err := s.parseAddress(); err != nil {
 		return err
 	}
 	if err := s.initialise(ctx); err != nil {
@@ -186,7 +190,7 @@ func (s *Server) prepareFolders(dir string) error {
 		return fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(s.data), 0o755); err != nil {
-		return fmt.Errorf("%w: %w", ErrFolder, err)
+		return unusable(err)
 	}
 	if err := s.account.mayEnter(filepath.Dir(s.data)); err != nil {
 		return err
@@ -320,7 +324,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		case <-s.ended:
 			return fmt.Errorf("PostgreSQL ended while starting: %s", s.output.text())
 		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL was not ready in time: %w: %s", ctx.Err(), s.output.text())
+			return fmt.Errorf("PostgreSQL was not ready in time: %w: %w: %s", ctx.Err(), err, s.output.text())
 		case <-tick.C:
 		}
 	}
@@ -346,20 +350,27 @@ func (s *Server) connect(ctx context.Context, user, database string) (*pgconn.Pg
 		return nil, ErrClosed
 	default:
 	}
-	// The only outside influence on the settings would be PG… variables: ParseConfig is given
-	// a complete address, and what it may still have picked up is overwritten.
-	config, err := pgconn.ParseConfig(fmt.Sprintf("host=%s port=%d user=x database=x sslmode=disable", s.sockets, port))
-	if err != nil {
-		return nil, fmt.Errorf("read the socket's address: %w", err)
-	}
-	config.User, config.Database, config.Password = user, database, ""
-	config.Fallbacks = nil
-	config.RuntimeParams = map[string]string{"application_name": "twin"}
+	config := s.address.Copy()
+	config.User, config.Database = user, database
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to database %s: %w", database, err)
 	}
 	return conn, nil
+}
+
+// parseAddress makes the template of all connections. ParseConfig also reads the environment's
+// PG… variables: what they may have brought in is overwritten.
+func (s *Server) parseAddress() error {
+	address, err := pgconn.ParseConfig(fmt.Sprintf("host=%s port=%d user=x database=x sslmode=disable", s.sockets, port))
+	if err != nil {
+		return fmt.Errorf("read the environment's PG… variables: %w", err)
+	}
+	address.Password = ""
+	address.Fallbacks, address.ValidateConnect = nil, nil
+	address.RuntimeParams = map[string]string{"application_name": "twin"}
+	s.address = address
+	return nil
 }
 
 // Socket is the folder and the port by which psql finds the server: psql -h folder -p port.
