@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
@@ -31,40 +30,35 @@ type rowReader interface {
 	next(values [][]byte) error
 }
 
-// A span is a JSON value's place in the answer.
-type span struct{ start, end int }
-
 // decodePage reads the envelope of GetStatementResult and GetStatementResultV2. The whole
-// answer is checked before the first row is read. The decoder notes where strings are; they
-// are unescaped in place after it has finished, because the decoder reads the same memory.
+// answer is checked before the first row is read. Strings are unescaped in place, in the memory
+// of the answer, after the cursor has passed over all of it.
 func decodePage(answer []byte, format string) (*page, error) {
-	p := &page{answer: answer, total: -1}
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(answer))
-	var records func() error
-	csv, fields := &csvRecords{}, &fieldRecords{}
-	if format == CSV {
-		records = func() error { return csv.decode(decoder) }
-	} else {
-		records = func() error { return fields.decode(decoder) }
+	if !utf8.Valid(answer) {
+		return nil, errors.New("the answer is not UTF-8")
 	}
-	err := eachMember(decoder, func(name string) error {
-		switch name {
-		case "Records":
-			return records()
-		case "ColumnMetadata":
-			return p.decodeColumns(decoder)
-		case "NextToken":
-			return json.UnmarshalDecode(decoder, &p.token)
-		case "TotalNumRows":
-			return json.UnmarshalDecode(decoder, &p.total)
+	p := &page{answer: answer, total: -1}
+	c := &cursor{text: answer}
+	csv, fields := csvRecords{}, fieldRecords{}
+	seen := map[string]bool{}
+	err := c.members(func(name []byte) error {
+		if seen[string(name)] {
+			return fmt.Errorf("the answer has %q twice", name)
 		}
-		return decoder.SkipValue()
+		seen[string(name)] = true
+		switch {
+		case string(name) == "Records" && format == CSV:
+			return csv.decode(c)
+		case string(name) == "Records":
+			return fields.decode(c)
+		}
+		return p.decodeMember(string(name), c)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := decoder.ReadToken(); err != io.EOF {
-		return nil, errors.New("something follows the answer's JSON")
+	if err := c.end(); err != nil {
+		return nil, err
 	}
 	if format == CSV {
 		p.rows = &csvReader{data: csv.join(answer)}
@@ -74,58 +68,25 @@ func decodePage(answer []byte, format string) (*page, error) {
 	return p, err
 }
 
-// eachMember reads an object; member has to read the value.
-func eachMember(decoder *jsontext.Decoder, member func(name string) error) error {
-	token, err := decoder.ReadToken()
+// decodeMember reads what is not rows, and small.
+func (p *page) decodeMember(name string, c *cursor) error {
+	place, err := c.skip(0)
 	if err != nil {
 		return err
 	}
-	if token.Kind() != '{' {
-		return fmt.Errorf("there is %v where an object should be", token.Kind())
+	text := c.text[place.start:place.end]
+	switch name {
+	case "NextToken":
+		err = json.Unmarshal(text, &p.token)
+	case "TotalNumRows":
+		err = json.Unmarshal(text, &p.total)
+	case "ColumnMetadata":
+		err = p.decodeColumns(text)
 	}
-	for decoder.PeekKind() != '}' {
-		name, err := decoder.ReadToken()
-		if err != nil {
-			return err
-		}
-		if err := member(name.String()); err != nil {
-			return err
-		}
-	}
-	_, err = decoder.ReadToken()
-	return err
-}
-
-// eachElement reads an array; element has to read the value.
-func eachElement(decoder *jsontext.Decoder, element func() error) error {
-	token, err := decoder.ReadToken()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	if token.Kind() != '[' {
-		return fmt.Errorf("there is %v where an array should be", token.Kind())
-	}
-	for decoder.PeekKind() != ']' {
-		if err := element(); err != nil {
-			return err
-		}
-	}
-	_, err = decoder.ReadToken()
-	return err
-}
-
-// readString notes the place of a string, quotes included.
-func readString(decoder *jsontext.Decoder) (span, error) {
-	if kind := decoder.PeekKind(); kind != '"' && kind != 0 {
-		return span{}, fmt.Errorf("there is %v where a string should be", kind)
-	}
-	return readSpan(decoder)
-}
-
-func readSpan(decoder *jsontext.Decoder) (span, error) {
-	value, err := decoder.ReadValue()
-	end := int(decoder.InputOffset())
-	return span{end - len(value), end}, err
+	return nil
 }
 
 type columnMetadata struct {
@@ -137,9 +98,9 @@ type columnMetadata struct {
 	Length    int    `json:"length"`
 }
 
-func (p *page) decodeColumns(decoder *jsontext.Decoder) error {
+func (p *page) decodeColumns(text []byte) error {
 	var metadata []columnMetadata
-	if err := json.UnmarshalDecode(decoder, &metadata); err != nil {
+	if err := json.Unmarshal(text, &metadata); err != nil {
 		return err
 	}
 	p.columns = make([]redshift.Column, len(metadata))
@@ -169,16 +130,21 @@ func (m columnMetadata) column() redshift.Column {
 // csvRecords are the chunks of a page of GetStatementResultV2.
 type csvRecords struct{ chunks []span }
 
-func (r *csvRecords) decode(decoder *jsontext.Decoder) error {
-	return eachElement(decoder, func() error {
-		return eachMember(decoder, func(name string) error {
-			if name != "CSVRecords" {
+func (r *csvRecords) decode(c *cursor) error {
+	return c.elements(func() error {
+		before := len(r.chunks)
+		err := c.members(func(name []byte) error {
+			if string(name) != "CSVRecords" {
 				return fmt.Errorf("records of a kind %q are not known", name)
 			}
-			chunk, err := readString(decoder)
+			chunk, _, err := c.readString()
 			r.chunks = append(r.chunks, chunk)
 			return err
 		})
+		if err == nil && len(r.chunks) != before+1 {
+			return errors.New("a record has not one piece of CSV")
+		}
+		return err
 	})
 }
 
@@ -249,7 +215,7 @@ func plainEscape(c byte) byte {
 func escapedRune(answer []byte, from int) (rune, int) {
 	first := hexRune(answer[from+2 : from+6])
 	from += 6
-	if utf16.IsSurrogate(first) { // the decoder accepts whole pairs only
+	if utf16.IsSurrogate(first) { // the cursor accepts whole pairs only
 		first = utf16.DecodeRune(first, hexRune(answer[from+2:from+6]))
 		from += 6
 	}
@@ -272,56 +238,67 @@ type fieldRecords struct {
 }
 
 type field struct {
-	kind string // of the union: "stringValue"
+	kind kind
 	span
 }
 
-func (r *fieldRecords) decode(decoder *jsontext.Decoder) error {
-	return eachElement(decoder, func() error {
+func (r *fieldRecords) decode(c *cursor) error {
+	members := 0
+	member := func(name []byte) error {
+		members++
+		kind, err := fieldKind(name, c.peek())
+		if err != nil {
+			return err
+		}
+		place, err := c.scalar()
+		r.fields = append(r.fields, field{kind, place})
+		return err
+	}
+	element := func() error {
+		members = 0
+		err := c.members(member)
+		if err == nil && members != 1 {
+			return fmt.Errorf("a field has %d values where one should be", members)
+		}
+		return err
+	}
+	return c.elements(func() error {
 		before := len(r.fields)
-		err := eachElement(decoder, func() error { return r.decodeField(decoder) })
+		err := c.elements(element)
 		r.widths = append(r.widths, len(r.fields)-before)
 		return err
 	})
 }
 
-func (r *fieldRecords) decodeField(decoder *jsontext.Decoder) error {
-	members := 0
-	err := eachMember(decoder, func(name string) error {
-		members++
-		kind, err := fieldKind(name, decoder.PeekKind())
-		if err != nil {
-			return err
-		}
-		place, err := readSpan(decoder)
-		r.fields = append(r.fields, field{kind, place})
-		return err
-	})
-	if err == nil && members != 1 {
-		return fmt.Errorf("a field has %d values where one should be", members)
-	}
-	return err
-}
+// A kind is a member of the Field union.
+type kind uint8
 
-// fieldKind checks a member of the union against the JSON that it may be.
-func fieldKind(name string, kind jsontext.Kind) (string, error) {
-	fits := false
-	switch name {
-	case "stringValue", "blobValue":
-		fits = kind == '"'
-	case "longValue":
-		fits = kind == '0'
-	case "doubleValue":
-		fits = kind == '0' || kind == '"' // "NaN", "Infinity", "-Infinity" are strings
-	case "booleanValue":
-		fits = kind == 't' || kind == 'f'
-	case "isNull":
-		fits = kind == 't'
+const (
+	isNull kind = iota
+	isText
+	isNumber
+	isBoolean
+	isBlob
+)
+
+// fieldKind checks a member of the union against the first byte of the JSON that it may be.
+func fieldKind(name []byte, first byte) (kind, error) {
+	number := first == '-' || isDigit(first)
+	switch {
+	case string(name) == "stringValue" && first == '"':
+		return isText, nil
+	case string(name) == "longValue" && number, string(name) == "doubleValue" && number:
+		return isNumber, nil
+	case string(name) == "doubleValue" && first == '"': // "NaN", "Infinity", "-Infinity"
+		return isText, nil
+	case string(name) == "booleanValue" && (first == 't' || first == 'f'):
+		return isBoolean, nil
+	case string(name) == "isNull" && first == 't':
+		return isNull, nil
+	case string(name) == "blobValue" && first == '"':
+		return isBlob, nil
 	}
-	if !fits {
-		return "", fmt.Errorf("a field is %q with %v, which is not known", name, kind)
-	}
-	return name, nil
+	return 0, fmt.Errorf("a field is %q with a value that begins with %q, which is not known", name, first)
 }
 
 // reader turns the fields into Redshift's text form: numbers are copied as they are, strings
@@ -330,13 +307,13 @@ func (r *fieldRecords) reader(answer []byte) (*fieldReader, error) {
 	reader := &fieldReader{widths: r.widths, values: make([][]byte, len(r.fields))}
 	for i, f := range r.fields {
 		text := answer[f.start:f.end:f.end]
-		if f.end > f.start && answer[f.start] == '"' {
+		if f.kind == isText || f.kind == isBlob {
 			text = answer[f.start:unescape(answer, f.start, f.span):f.end]
 		}
 		switch f.kind {
-		case "isNull":
+		case isNull:
 			continue
-		case "blobValue":
+		case isBlob:
 			raw, err := base64.StdEncoding.AppendDecode(nil, text)
 			if err != nil {
 				return nil, errors.New("a binary field is not base64")

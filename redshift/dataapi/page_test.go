@@ -3,9 +3,11 @@ package dataapi
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -75,6 +77,27 @@ func TestPageIsDecodedWithFewAllocations(t *testing.T) {
 	if allocations > 100 {
 		t.Errorf("%v allocations for a page", allocations)
 	}
+}
+
+// FuzzCursor compares what the cursor takes for JSON with what jsontext does.
+func FuzzCursor(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":[1,-0.5e+7,true,false,null,"\u00e9\ud83d\ude00\n"]}`, `01`, `"\ud83d"`, `"\ud83d\u0041"`, `[1,]`, `{"a"}`, `-`, `1.`, `1e`, `tru`, " 1 ", `[[]]`, "\"\x1f\"", `"\x"`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := &cursor{text: text}
+		_, err := c.skip(0)
+		if err == nil {
+			err = c.end()
+		}
+		got := err == nil && utf8.Valid(text)
+		want := jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true))
+		if got != want && !strings.Contains(fmt.Sprint(err), "too deeply") {
+			t.Fatalf("%q is JSON: %v (%v), want %v", text, got, err, want)
+		}
+	})
 }
 
 // FuzzPage compares what is unescaped in place with what package json makes of it.
