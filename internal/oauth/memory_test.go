@@ -2,12 +2,15 @@ package oauth_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
 )
+
+var errDown = errors.New("canary: dial tcp 10.0.0.1:5432: connection refused")
 
 // memory is a store that can be told to fail, and counts what is asked of it.
 type memory struct {
@@ -51,6 +54,27 @@ func (m *memory) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = err
+}
+
+// onCall is called with the name of each method before it does its work, and with "answered
+// Access" when that has read what it will return.
+func (m *memory) onCall(on func(string)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.on = on
+}
+
+// liveLeaves counts the refresh tokens that lead on: the current ones of live families.
+func (m *memory) liveLeaves() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	leaves := 0
+	for _, family := range m.families {
+		if family.RevokedAt.IsZero() {
+			leaves++
+		}
+	}
+	return leaves
 }
 
 func (m *memory) count(method string) int {
@@ -193,7 +217,13 @@ func (m *memory) RedeemCode(_ context.Context, code grant.Code, at time.Time, ac
 
 func (m *memory) Access(_ context.Context, tenant string, hash grant.Hash) (*grant.Access, error) {
 	end, err := m.begin("Access")
-	defer end()
+	on := m.on
+	defer func() {
+		end()
+		if on != nil {
+			on("answered Access")
+		}
+	}()
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +328,13 @@ func (r *record) Write(_ context.Context, entry oauth.AuditRecord) error {
 	return nil
 }
 
-// kinds counts the records of a kind.
+func (r *record) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+// count counts the records of a kind.
 func (r *record) count(kind string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

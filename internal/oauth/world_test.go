@@ -41,6 +41,7 @@ type world struct {
 	server *oauth.Server
 	http   http.Handler
 	log    *syncBuilder
+	config oauth.Config
 
 	mu  sync.Mutex
 	now time.Time
@@ -81,10 +82,8 @@ func newWorld(t *testing.T, changes ...func(*oauth.Config)) *world {
 	for _, change := range changes {
 		change(&config)
 	}
-	if w.server, err = oauth.New(config); err != nil {
-		t.Fatal(err)
-	}
-	w.http = web.Log(config.Logger, w.server.Handler())
+	w.config = config
+	w.rebuild(func(*oauth.Config) {})
 	for _, app := range []grant.App{stargazer, observer, desk, public, phone} {
 		w.putApp(app)
 	}
@@ -95,6 +94,42 @@ func newWorld(t *testing.T, changes ...func(*oauth.Config)) *world {
 		})
 	}
 	return w
+}
+
+// rebuild restarts the server with another configuration; the store stays.
+func (w *world) rebuild(change func(*oauth.Config)) {
+	w.t.Helper()
+	change(&w.config)
+	server, err := oauth.New(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.server, w.http = server, web.Log(w.config.Logger, server.Handler())
+}
+
+// revokeAll ends what a person has allowed, as another process would.
+func (w *world) revokeAll(personID string) {
+	w.t.Helper()
+	grants, err := w.store.Grants(w.t.Context(), grant.DefaultTenant, personID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, g := range grants {
+		if err := w.store.RevokeGrant(w.t.Context(), grant.DefaultTenant, g.ID, "by you", w.clock()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// newWorldWith has other warehouses.
+func newWorldWith(t *testing.T, standard string, names ...string) *world {
+	t.Helper()
+	return newWorld(t, func(c *oauth.Config) {
+		c.DefaultWarehouse, c.Warehouses = standard, nil
+		for _, name := range names {
+			c.Warehouses = append(c.Warehouses, pages.Warehouse{Name: name})
+		}
+	})
 }
 
 func (w *world) putApp(app grant.App) {
