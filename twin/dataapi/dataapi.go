@@ -130,7 +130,7 @@ type Handler struct {
 
 	running sync.WaitGroup
 	stop    context.CancelFunc
-	stopped context.Context //nolint:containedctx // the life of the handler, not of a call
+	stopped context.Context // the life of the handler, not of a call
 }
 
 // New makes a handler. Close frees what it holds.

@@ -6,12 +6,12 @@ import (
 )
 
 type idRequest struct {
-	Id              string //nolint:revive,staticcheck // the wire's name
+	Id              string
 	WaitTimeSeconds *int
 }
 
 type describeResponse struct {
-	Id                string //nolint:revive,staticcheck // the wire's name
+	Id                string
 	Status            string
 	Error             string `json:",omitzero"`
 	Duration          int64
@@ -22,11 +22,11 @@ type describeResponse struct {
 	ResultSize        int64
 	ResultFormat      string
 	RedshiftPid       uint32
-	RedshiftQueryId   int64       //nolint:revive,staticcheck // the wire's name
-	RedshiftQueryUuid string      `json:",omitzero"` //nolint:revive,staticcheck // the wire's name
+	RedshiftQueryId   int64
+	RedshiftQueryUuid string      `json:",omitzero"`
 	QueryString       string      `json:",omitzero"`
 	QueryParameters   []parameter `json:",omitzero"`
-	SessionId         string      `json:",omitzero"` //nolint:revive,staticcheck // the wire's name
+	SessionId         string      `json:",omitzero"`
 	ExecutionMode     string      `json:",omitzero"`
 	ClusterIdentifier string      `json:",omitzero"`
 	WorkgroupName     string      `json:",omitzero"`
@@ -36,7 +36,7 @@ type describeResponse struct {
 }
 
 type subStatement struct {
-	Id                string //nolint:revive,staticcheck // the wire's name
+	Id                string
 	Status            string
 	Error             string `json:",omitzero"`
 	Duration          int64
@@ -45,8 +45,8 @@ type subStatement struct {
 	QueryString       string
 	ResultRows        int64
 	ResultSize        int64
-	RedshiftQueryId   int64  //nolint:revive,staticcheck // the wire's name
-	RedshiftQueryUuid string `json:",omitzero"` //nolint:revive,staticcheck // the wire's name
+	RedshiftQueryId   int64
+	RedshiftQueryUuid string `json:",omitzero"`
 	HasResultSet      bool
 }
 
@@ -114,7 +114,7 @@ func (d *describeResponse) describeResult(p *piece) {
 }
 
 type resultRequest struct {
-	Id              string //nolint:revive,staticcheck // the wire's name
+	Id              string
 	NextToken       string
 	WaitTimeSeconds *int
 }
@@ -188,7 +188,7 @@ func (h *Handler) page(r *result, number int, caller Caller, id, format string) 
 // cancelStatement stops a statement in the database. It answers when it was asked to stop, not
 // when it has stopped.
 func (h *Handler) cancelStatement(_ context.Context, caller Caller, body []byte) (any, error) {
-	request, err := decode[struct{ Id string }](body) //nolint:revive,staticcheck // the wire's name
+	request, err := decode[struct{ Id string }](body)
 	if err != nil {
 		return nil, err
 	}

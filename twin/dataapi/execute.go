@@ -23,15 +23,15 @@ type where struct {
 
 type executeRequest struct {
 	where                   `json:",inline"`
-	Sql                     string      //nolint:revive,staticcheck // the wire's name
+	Sql                     string
 	Parameters              []parameter `json:",omitzero"`
 	StatementName           string
 	WithEvent               bool
 	ClientToken             *string
 	ResultFormat            string
 	SessionKeepAliveSeconds *int
-	SessionId               string //nolint:revive,staticcheck // the wire's name
-	WaitTimeSeconds         *int   `json:",omitzero"`
+	SessionId               string
+	WaitTimeSeconds         *int `json:",omitzero"`
 }
 
 type batchRequest struct {
@@ -43,19 +43,19 @@ type batchRequest struct {
 	ClientToken             *string
 	ResultFormat            string
 	SessionKeepAliveSeconds *int
-	SessionId               string //nolint:revive,staticcheck // the wire's name
+	SessionId               string
 	ExecutionMode           string
 	WaitTimeSeconds         *int `json:",omitzero"`
 }
 
 type executeResponse struct {
-	Id                string //nolint:revive,staticcheck // the wire's name
+	Id                string
 	CreatedAt         epoch
 	ClusterIdentifier string `json:",omitzero"`
 	WorkgroupName     string `json:",omitzero"`
 	Database          string
 	DbUser            string `json:",omitzero"`
-	SessionId         string `json:",omitzero"` //nolint:revive,staticcheck // the wire's name
+	SessionId         string `json:",omitzero"`
 	Status            string
 	RedshiftPid       uint32 `json:",omitzero"`
 	HasResultSet      *bool  `json:",omitzero"`
@@ -102,7 +102,7 @@ func (h *Handler) executeStatement(ctx context.Context, caller Caller, body []by
 		where: request.where, sqls: []string{request.Sql}, parameters: request.Parameters, name: request.StatementName,
 		format: request.ResultFormat, token: request.ClientToken, keepAlive: request.SessionKeepAliveSeconds, sessionID: request.SessionId,
 	}
-	if s.request, err = comparable_("ExecuteStatement", request); err != nil {
+	if s.request, err = fingerprint("ExecuteStatement", request); err != nil {
 		return nil, err
 	}
 	return h.submit(ctx, caller, s, wait)
@@ -129,14 +129,14 @@ func (h *Handler) batchExecuteStatement(ctx context.Context, caller Caller, body
 	default:
 		return nil, constraint(s.mode, "executionMode", "satisfy enum value set: [TRANSACTION, AUTO_COMMIT]")
 	}
-	if s.request, err = comparable_("BatchExecuteStatement", request); err != nil {
+	if s.request, err = fingerprint("BatchExecuteStatement", request); err != nil {
 		return nil, err
 	}
 	return h.submit(ctx, caller, s, wait)
 }
 
-// comparable_ is a request in a form in which equal requests are equal strings.
-func comparable_(operation string, request any) (string, error) {
+// fingerprint is a request in a form in which equal requests are equal strings.
+func fingerprint(operation string, request any) (string, error) {
 	encoded, err := json.Marshal(request, json.Deterministic(true))
 	if err != nil {
 		return "", fmt.Errorf("encode request for comparison: %w", err)

@@ -19,7 +19,7 @@ type listStatementsRequest struct {
 }
 
 type statementData struct {
-	Id               string   //nolint:revive,staticcheck // the wire's name
+	Id               string
 	QueryString      string   `json:",omitzero"`
 	QueryStrings     []string `json:",omitzero"`
 	Status           string
@@ -29,7 +29,7 @@ type statementData struct {
 	QueryParameters  []parameter `json:",omitzero"`
 	IsBatchStatement bool
 	ResultFormat     string
-	SessionId        string `json:",omitzero"` //nolint:revive,staticcheck // the wire's name
+	SessionId        string `json:",omitzero"`
 }
 
 // listStatements lists the caller's, newest first: finished ones unless told otherwise. At role
@@ -136,7 +136,7 @@ func cut[T any](list []T, offset, limit int) (page []T, next int) {
 }
 
 type listSessionsRequest struct {
-	SessionId         string //nolint:revive,staticcheck // the wire's name
+	SessionId         string
 	Status            string
 	RoleLevel         *bool
 	Database          string
@@ -147,7 +147,7 @@ type listSessionsRequest struct {
 }
 
 type sessionData struct {
-	SessionId           string //nolint:revive,staticcheck // the wire's name
+	SessionId           string
 	Status              string
 	CreatedAt           epoch
 	UpdatedAt           epoch
@@ -156,8 +156,8 @@ type sessionData struct {
 	ClusterIdentifier   string `json:",omitzero"`
 	WorkgroupName       string `json:",omitzero"`
 	SessionAliveSeconds int64
-	SessionTtl          epoch  //nolint:revive,staticcheck // the wire's name
-	CurrentStatementId  string `json:",omitzero"` //nolint:revive,staticcheck // the wire's name
+	SessionTtl          epoch
+	CurrentStatementId  string `json:",omitzero"`
 }
 
 func (h *Handler) listSessions(_ context.Context, caller Caller, body []byte) (any, error) {

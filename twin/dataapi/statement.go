@@ -47,7 +47,7 @@ type statement struct {
 	mode       string // of a batch: TRANSACTION or AUTO_COMMIT
 	session    *session
 
-	ctx    context.Context //nolint:containedctx // ends when the statement is cancelled
+	ctx    context.Context // ends when the statement is cancelled
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it is final
 

@@ -35,6 +35,9 @@ const Database = "dev"
 // superuser owns the cluster and the sample data. Nobody may log in as it from outside.
 const superuser = "rdsdb"
 
+// startPatience ends a start that hangs, also where the caller gave no limit.
+const startPatience = 2 * time.Minute
+
 // port only names the socket file: nothing listens on TCP.
 const port = 5439
 
@@ -85,7 +88,7 @@ type Server struct {
 }
 
 // Start makes or reuses a database cluster, starts it, and loads the sample data if it has
-// none. ctx limits the start only; Close ends the server.
+// none. ctx limits the start only, which takes seconds; Close ends the server.
 func Start(ctx context.Context, config Config) (*Server, error) {
 	bin, err := findBinaries(config.BinDir)
 	if err != nil {
@@ -99,6 +102,8 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	if s.account, err = unprivileged(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	if err := s.start(ctx, config.Dir); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
