@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
@@ -20,14 +21,19 @@ const (
 // An event is one entry of the audit record.
 type event struct {
 	kind    string
-	grant   *grant.Grant
+	grant   *grant.Grant // RevokedWhy says why, where something ended
 	outcome string
 }
 
 // record returns when the event is durable. What gives access is recorded before it is done,
 // and not done when it cannot be recorded.
 func (s *Server) record(ctx context.Context, e event) error {
-	if err := s.audit.Write(ctx, AuditRecord{Kind: e.kind}); err != nil {
+	entry := audit.Record{
+		Time: s.now(), Kind: e.kind, RequestID: web.RequestID(ctx), Tenant: s.tenant,
+		Person: e.grant.PersonID, App: e.grant.AppID, Grant: e.grant.ID, Warehouse: e.grant.Warehouse,
+		Scopes: e.grant.Scopes.String(), Outcome: e.outcome, Detail: e.grant.RevokedWhy,
+	}
+	if err := s.audit.Write(ctx, entry); err != nil {
 		return fmt.Errorf("record %s: %w", e.kind, err)
 	}
 	return nil
@@ -35,9 +41,9 @@ func (s *Server) record(ctx context.Context, e event) error {
 
 // recordEnd records what takes access away, after it is done: it is done all the same when it
 // cannot be recorded, and then the log says so.
-func (s *Server) recordEnd(ctx context.Context, e event) {
-	if err := s.record(ctx, e); err != nil {
-		s.logger.ErrorContext(ctx, "audit record is missing", "kind", e.kind, "grant", e.grant.ID, "why", e.outcome,
+func (s *Server) recordEnd(ctx context.Context, kind string, ended grant.Grant) {
+	if err := s.record(ctx, event{kind: kind, grant: &ended}); err != nil {
+		s.logger.ErrorContext(ctx, "audit record is missing", "kind", kind, "grant", ended.ID, "why", ended.RevokedWhy,
 			"error", err, "request_id", web.RequestID(ctx))
 	}
 }

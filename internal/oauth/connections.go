@@ -169,7 +169,7 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, g := range live {
-		if err := s.endGrant(r.Context(), g.ID, g.AppID, "by you"); err != nil {
+		if err := s.endGrant(r.Context(), g, "by you"); err != nil {
 			s.unavailable(w, r, "disconnect", err)
 			return
 		}

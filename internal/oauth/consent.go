@@ -184,8 +184,9 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, current *Current,
 		return
 	}
 	code, err := s.grantCode(r.Context(), asked, g, current.AuthTime)
-	if errors.Is(err, grant.ErrExists) {
-		s.pages.Error(w, r, http.StatusBadRequest, pages.ConsentExpired()) // answered with yes before
+	// Answered with yes before; or the app or the person was removed in this moment.
+	if errors.Is(err, grant.ErrExists) || errors.Is(err, grant.ErrNotFound) {
+		s.pages.Error(w, r, http.StatusBadRequest, pages.ConsentExpired())
 		return
 	}
 	if err != nil {

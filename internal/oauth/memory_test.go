@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
-	"github.com/shiftgrant/shiftgrant/internal/oauth"
 )
 
 var errDown = errors.New("canary: dial tcp 10.0.0.1:5432: connection refused")
@@ -314,11 +314,11 @@ func (m *memory) RevokeFamily(_ context.Context, _, id, why string, at time.Time
 // record is the audit record of the tests.
 type record struct {
 	mu      sync.Mutex
-	records []oauth.AuditRecord
+	records []audit.Record
 	err     error
 }
 
-func (r *record) Write(_ context.Context, entry oauth.AuditRecord) error {
+func (r *record) Write(_ context.Context, entry audit.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {

@@ -2,10 +2,14 @@ package oauth
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
+	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
 
@@ -37,3 +41,29 @@ type IDTokens interface {
 	IDToken(ctx context.Context, token issuer.IDToken) (secret.Text, error)
 	JWKS() []byte
 }
+
+// Audit keeps a record durable before it returns.
+type Audit interface {
+	Write(ctx context.Context, record audit.Record) error
+}
+
+// SignIn knows who is at the browser.
+type SignIn interface {
+	// Person returns ErrSignedOut for nobody; any other error means that it cannot tell now.
+	Person(r *http.Request) (*Current, error)
+	// Begin sends the browser to sign in, and then to returnTo, a path of the gateway. It asks
+	// anew even if somebody is signed in.
+	Begin(w http.ResponseWriter, r *http.Request, returnTo string)
+	// SignOutForm is a button that ends the session and then leads to returnTo.
+	SignOutForm(current *Current, returnTo string) pages.Form
+}
+
+// Current is who is signed in, in which browser session, since when.
+type Current struct {
+	Person    grant.Person
+	SessionID string // forms are bound to it
+	AuthTime  time.Time
+}
+
+// ErrSignedOut says that nobody is signed in.
+var ErrSignedOut = errors.New("nobody is signed in")

@@ -65,8 +65,7 @@ func (s *Server) revokeRefresh(ctx context.Context, app *grant.App, hash grant.H
 		return fmt.Errorf("revoke family: %w", err)
 	}
 	s.cache.forget(family.GrantID)
-	ended := &grant.Grant{ID: family.GrantID, Tenant: s.tenant, AppID: app.ID}
-	s.recordEnd(ctx, event{kind: grantRevoked, grant: ended, outcome: why})
+	s.recordEnd(ctx, grantRevoked, grant.Grant{ID: family.GrantID, AppID: app.ID, Scopes: family.Scopes, RevokedWhy: why})
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (s *Server) redeem(ctx context.Context, app *grant.App, request *tokenReque
 	}
 	err = s.store.RedeemCode(ctx, *code, s.now(), access, family)
 	if errors.Is(err, grant.ErrConflict) {
-		return nil, s.codeReplayed(ctx, code)
+		return nil, s.codeLost(ctx, app, request)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("redeem code: %w", err)
@@ -81,13 +81,34 @@ func matchesChallenge(challenge string, verifier secret.Text) bool {
 	return subtle.ConstantTimeCompare([]byte(computed), []byte(challenge)) == 1
 }
 
+// codeLost says why a code could not be redeemed that looked good a moment ago: somebody else
+// was faster, or the grant was ended.
+func (s *Server) codeLost(ctx context.Context, app *grant.App, request *tokenRequest) error {
+	code, err := s.findCode(ctx, app, request)
+	if err != nil {
+		return err
+	}
+	if code.RedeemedAt.IsZero() {
+		return invalidGrant("the connection was ended; ask for consent again")
+	}
+	return s.codeReplayed(ctx, code)
+}
+
 // codeReplayed ends the grant of a code that is redeemed a second time: one of the two who
 // held it, and its verifier, stole it, and there is no telling which (OAuth 2.1 §4.1.3).
 func (s *Server) codeReplayed(ctx context.Context, code *grant.Code) error {
-	if err := s.endGrant(ctx, code.GrantID, code.AppID, "authorization code used twice"); err != nil {
+	refused := invalidGrant("the code was used before; the tokens that it gave are revoked")
+	g, err := s.store.Grant(ctx, s.tenant, code.GrantID)
+	if err != nil {
+		return fmt.Errorf("look up grant: %w", err)
+	}
+	if !g.RevokedAt.IsZero() {
+		return refused
+	}
+	if err := s.endGrant(ctx, g, "authorization code used twice"); err != nil {
 		return err
 	}
-	return invalidGrant("the code was used before; the tokens that it gave are revoked")
+	return refused
 }
 
 // tokensFor makes everything that a code is traded for, and stores nothing. What can fail comes

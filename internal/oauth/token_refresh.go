@@ -139,12 +139,12 @@ func (s *Server) repeat(ctx context.Context, family *grant.Family, presented sec
 // gone separate ways, and there is no telling which of them this is.
 func (s *Server) refreshReused(ctx context.Context, family *grant.Family) error {
 	const why = "refresh token used twice"
+	ctx = context.WithoutCancel(ctx) // a thief who hangs up is found out all the same
 	if err := s.store.RevokeFamily(ctx, s.tenant, family.ID, why, s.now()); err != nil {
 		return fmt.Errorf("revoke family: %w", err)
 	}
 	s.cache.forget(family.GrantID)
-	ended := &grant.Grant{ID: family.GrantID, Tenant: s.tenant, AppID: family.AppID, Scopes: family.Scopes}
-	s.recordEnd(ctx, event{kind: reused, grant: ended, outcome: why})
+	s.recordEnd(ctx, reused, grant.Grant{ID: family.GrantID, AppID: family.AppID, Scopes: family.Scopes, RevokedWhy: why})
 	return invalidGrant("the refresh token was used before; the connection is ended, ask for consent again")
 }
 
@@ -157,19 +157,22 @@ func (s *Server) checkStillWelcome(ctx context.Context, g *grant.Grant, person *
 	if !errors.Is(err, grant.ErrRevoked) {
 		return err
 	}
-	if err := s.endGrant(ctx, g.ID, g.AppID, "no longer welcome at the identity provider"); err != nil {
+	if err := s.endGrant(ctx, *g, "no longer welcome at the identity provider"); err != nil {
 		return err
 	}
 	return invalidGrant("the person may not sign in any more; the connection is ended")
 }
 
 // endGrant revokes a grant and everything that descends from it. It is done whether or not it
-// can be recorded: a full audit disk must not keep a thief in.
-func (s *Server) endGrant(ctx context.Context, id, appID, why string) error {
-	if err := s.store.RevokeGrant(ctx, s.tenant, id, why, s.now()); err != nil {
+// can be recorded, and whether or not the caller waits: a full audit disk must not keep a thief
+// in.
+func (s *Server) endGrant(ctx context.Context, g grant.Grant, why string) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := s.store.RevokeGrant(ctx, s.tenant, g.ID, why, s.now()); err != nil {
 		return fmt.Errorf("revoke grant: %w", err)
 	}
-	s.cache.forget(id)
-	s.recordEnd(ctx, event{kind: grantRevoked, grant: &grant.Grant{ID: id, Tenant: s.tenant, AppID: appID}, outcome: why})
+	s.cache.forget(g.ID)
+	g.RevokedWhy = why
+	s.recordEnd(ctx, grantRevoked, g)
 	return nil
 }
