@@ -2,87 +2,96 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
-const grantColumns = `g.tenant, g.id, g.app_id, g.person_id, g.warehouse, g.scopes, g.limits, g.created_at, g.expires_at, g.revoked_at, g.revoked_why`
+const grantColumns = `grants.tenant, grants.id, grants.app_id, grants.person_id, grants.warehouse, grants.scopes, grants.limits,
+	grants.created_at, grants.expires_at, grants.revoked_at, grants.revoked_why`
 
-func grantFields(g *grant.Grant) []any {
+func intoGrant(g *grant.Grant) []any {
 	return []any{
-		&g.Tenant, &g.ID, &g.AppID, &g.PersonID, &g.Warehouse,
-		scopesColumn{&g.Scopes},
-		jsonColumn{&g.Limits},
-		timeColumn{&g.CreatedAt},
-		timeColumn{&g.ExpiresAt},
-		timeColumn{&g.RevokedAt},
-		&g.RevokedWhy,
+		&g.Tenant, &g.ID, &g.AppID, &g.PersonID, &g.Warehouse, scopesColumn{&g.Scopes}, jsonColumn{&g.Limits},
+		timeColumn{&g.CreatedAt}, timeColumn{&g.ExpiresAt}, timeColumn{&g.RevokedAt}, &g.RevokedWhy,
 	}
 }
 
-// CreateGrant keeps a consent and the code that answers it, both or neither. grant.ErrExists
-// means that this consent was given before.
+// CreateGrant keeps a consent and the code that answers it. It answers grant.ErrNotFound when
+// the app or the person is not there any more.
 func (s *Store) CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error {
-	limits, err := json.Marshal(g.Limits)
+	unlimited := !g.Limits.ReadOnly && len(g.Limits.Schemas) == 0 && g.Limits.MaxRows == 0 && g.Limits.MaxBytes == 0
+	limits, err := jsonText(g.Limits, unlimited)
 	if err != nil {
-		return fmt.Errorf("encode limits: %w", err)
+		return err
 	}
-	return s.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		added, err := exec(ctx, tx, `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '') ON CONFLICT (tenant, id) DO NOTHING`,
-			g.Tenant, g.ID, g.AppID, g.PersonID, g.Warehouse, g.Scopes.String(), string(limits), millis(g.CreatedAt), millis(g.ExpiresAt))
+	values := []any{
+		g.Tenant, g.ID, g.AppID, g.PersonID, g.Warehouse, g.Scopes.String(), limits,
+		milliseconds(g.CreatedAt), milliseconds(g.ExpiresAt), milliseconds(g.RevokedAt), g.RevokedWhy,
+	}
+	codeValues := []any{
+		code.Tenant, code.Hash[:], code.GrantID, code.AppID, code.RedirectURI, code.Challenge, code.Nonce, code.Scopes.String(),
+		milliseconds(code.AuthTime), milliseconds(code.CreatedAt), milliseconds(code.ExpiresAt), milliseconds(code.RedeemedAt),
+	}
+	return s.write(ctx, "create grant", func(t *tx) error {
+		var found int64
+		err := t.row([]any{&found}, `SELECT 1 FROM apps JOIN people ON people.tenant = apps.tenant
+			WHERE apps.tenant = $1 AND apps.id = $2 AND people.id = $3`+t.share, g.Tenant, g.AppID, g.PersonID)
 		if err != nil {
 			return err
 		}
-		if added == 0 {
-			return grant.ErrExists
+		err = t.one(grant.ErrExists, `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, id) DO NOTHING`, values...)
+		if err != nil {
+			return err
 		}
-		_, err = exec(ctx, tx, `INSERT INTO codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)`,
-			code.Tenant, code.Hash[:], code.GrantID, code.AppID, code.RedirectURI, code.Challenge, code.Nonce, code.Scopes.String(),
-			millis(code.AuthTime), millis(code.CreatedAt), millis(code.ExpiresAt))
+		_, err = t.exec(`INSERT INTO codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, codeValues...)
 		return err
 	})
 }
 
-// Grant gives a grant, alive or not, or grant.ErrNotFound.
+// Grant finds a grant, alive or not.
 func (s *Store) Grant(ctx context.Context, tenant, id string) (grant.Grant, error) {
 	var g grant.Grant
-	row := s.readers.QueryRowContext(ctx, `SELECT `+grantColumns+` FROM grants g WHERE g.tenant = $1 AND g.id = $2`, tenant, id)
-	if err := scan(row, grantFields(&g)...); err != nil {
-		return grant.Grant{}, fmt.Errorf("look up grant: %w", err)
-	}
-	return g, nil
+	err := s.read(ctx, "find grant", func(t *tx) error {
+		return t.row(intoGrant(&g), `SELECT `+grantColumns+` FROM grants WHERE grants.tenant = $1 AND grants.id = $2`, tenant, id)
+	})
+	return g, err
 }
 
-// Grants gives a person's grants that were not revoked, the newest first.
+// Grants lists a person's grants that are alive, the newest first.
 func (s *Store) Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error) {
-	return list(ctx, s.readers, func(rows *sql.Rows) (grant.Grant, error) {
-		var g grant.Grant
-		return g, scan(rows, grantFields(&g)...)
-	}, `SELECT `+grantColumns+` FROM grants g WHERE g.tenant = $1 AND g.person_id = $2 AND g.revoked_at = 0 ORDER BY g.created_at DESC, g.id`, tenant, personID)
+	var grants []grant.Grant
+	err := s.read(ctx, "list grants", func(t *tx) error {
+		return t.rows(func(scan func(...any) error) error {
+			var g grant.Grant
+			err := scan(intoGrant(&g)...)
+			grants = append(grants, g)
+			return err
+		}, `SELECT `+grantColumns+` FROM grants WHERE grants.tenant = $1 AND grants.person_id = $2
+			AND grants.revoked_at = 0 AND (grants.expires_at = 0 OR grants.expires_at > $3)
+			ORDER BY grants.created_at DESC, grants.id`, tenant, personID, milliseconds(s.now()))
+	})
+	return grants, err
 }
 
-// RevokeGrant ends a grant with all that descends from it. Doing it again changes nothing;
-// grant.ErrNotFound means that there never was one.
+// RevokeGrant ends a grant and with it everything that descends from it. One that is revoked
+// already stays as it is.
 func (s *Store) RevokeGrant(ctx context.Context, tenant, id, why string, at time.Time) error {
-	return s.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var found int
-		if err := scan(tx.QueryRowContext(ctx, `SELECT 1 FROM grants WHERE tenant = $1 AND id = $2`, tenant, id), &found); err != nil {
-			return err
-		}
-		return revokeGrants(ctx, tx, at, why, `tenant = $3 AND id = $4`, tenant, id)
+	return s.write(ctx, "revoke grant", func(t *tx) error {
+		return revoke(t, tenant, id, why, at)
 	})
 }
 
-// revokeGrants ends the living grants that a condition names; its parameters start at $3.
-// Tokens need no row of their own changed: each look-up judges the grant too.
-func revokeGrants(ctx context.Context, tx *sql.Tx, at time.Time, why, condition string, arguments ...any) error {
-	_, err := exec(ctx, tx, `UPDATE grants SET revoked_at = $1, revoked_why = $2 WHERE `+condition+` AND revoked_at = 0`,
-		append([]any{millis(at), why}, arguments...)...)
-	return err
+// revoke is the one way in which codes, families and tokens die before their time: all of them
+// are looked up together with their grant.
+func revoke(t *tx, tenant, grantID, why string, at time.Time) error {
+	changed, err := t.exec(`UPDATE grants SET revoked_at = $1, revoked_why = $2 WHERE tenant = $3 AND id = $4 AND revoked_at = 0`,
+		milliseconds(at), why, tenant, grantID)
+	if err != nil || changed > 0 {
+		return err
+	}
+	var found int64
+	return t.row([]any{&found}, `SELECT 1 FROM grants WHERE tenant = $1 AND id = $2`, tenant, grantID)
 }

@@ -1,137 +1,122 @@
-// Package store keeps what the gateway must not forget: apps, people, grants, tokens, browser
-// sessions and the statements of the SQL API, in SQLite.
+// Package store keeps what the gateway must not forget: apps, people, grants, codes, tokens,
+// sessions and statements.
 //
-// Of codes and tokens it holds SHA-256 only, and of sessions sealed bytes: a stolen file opens
-// nothing. Each row belongs to a tenant, and every look-up names it.
+// A method that changes something returns nil only when the change is on disk, and an error
+// only when nothing of it is: half a change does not exist. Where the store cannot tell
+// (disk full, database gone, caller left), the error wraps [ErrUnavailable], which must reach
+// the outside as "try again later" and never as "no such token".
 //
-// A change is durable before its method returns. Changes of concurrent callers share one
-// transaction and one fsync (writer.go), each in a savepoint of its own, so that one caller's
-// failure takes back that caller's part alone.
+// One portable SQL serves SQLite and PostgreSQL. On SQLite all writes go through one writer,
+// which commits those that wait together (writer.go); reads have connections of their own and
+// wait for nobody. A method is one read or one write and never calls another, so nothing can
+// wait for itself.
+//
+// What it guards against: a code or refresh token that counts twice, since each is used up by
+// one conditional UPDATE; a revocation that misses something, since everything below a grant
+// is judged by the grant's own row; one tenant's data seen from another, since the tenant is
+// part of every key; and a stolen file, since tokens are stored as hashes and sessions as
+// bytes sealed elsewhere. It does not encrypt names, e-mail addresses or redirect URIs.
 package store
 
 import (
 	"context"
-	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the database driver
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
+var (
+	// ErrUnavailable is wrapped by every error that is not an answer: the store could not read
+	// or write, or the caller did not wait for it.
+	ErrUnavailable = errors.New("the store is unavailable")
+	// ErrNoSession says that there is no such browser session, or that it has expired.
+	ErrNoSession = errors.New("no such session")
+	// ErrNewer says that the database was last used by a newer program.
+	ErrNewer = errors.New("the database is newer than this program")
+)
 
-// ErrUnavailable is wrapped by every failure of the database itself: a full disk, a lost file.
-var ErrUnavailable = errors.New("the store is unavailable")
-
-// Config says where the store is.
+// Config says where the store is. Give Path or DSN.
 type Config struct {
-	Path string // of the database file; its folder must exist
+	Path string // of an SQLite database, made if it is not there
+	DSN  string // of a PostgreSQL database: "postgres://…"
+	Now  func() time.Time
 }
 
 // Store is safe for concurrent use.
 type Store struct {
-	readers *sql.DB
-	writer  *writer
+	database database
+	now      func() time.Time
 }
 
-// readerCount bounds concurrent look-ups; each holds one connection.
-const readerCount = 8
+// database is SQLite or PostgreSQL. The functions that it runs return an answer (isAnswer) or
+// the driver's error.
+type database interface {
+	read(ctx context.Context, do func(*tx) error) error
+	write(ctx context.Context, do func(*tx) error) error
+	close() error
+}
 
-// Open opens the database, and makes or migrates it first.
+// Open opens the store and brings its schema up to date.
 func Open(ctx context.Context, config Config) (*Store, error) {
-	if err := os.MkdirAll(filepath.Dir(config.Path), 0o700); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	if (config.Path == "") == (config.DSN == "") {
+		return nil, errors.New("open store: give either the path of an SQLite database or the DSN of a PostgreSQL database")
 	}
-	// The driver would make the file readable by others.
-	file, err := os.OpenFile(config.Path, os.O_CREATE|os.O_RDWR, 0o600)
+	s := &Store{now: config.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var err error
+	if config.DSN != "" {
+		s.database, err = openPostgres(ctx, config.DSN)
+	} else {
+		s.database, err = openSQLite(ctx, config.Path)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, err
 	}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	writing, err := sql.Open("sqlite", dataSource(config.Path, "rwc"))
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", config.Path, err)
-	}
-	writing.SetMaxOpenConns(1)
-	if err := migrate(ctx, writing); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", config.Path, err), writing.Close())
-	}
-	reading, err := sql.Open("sqlite", dataSource(config.Path, "ro"))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", config.Path, err), writing.Close())
-	}
-	reading.SetMaxOpenConns(readerCount)
-	reading.SetMaxIdleConns(readerCount)
-	return &Store{readers: reading, writer: newWriter(writing)}, nil
+	return s, nil
 }
 
-// dataSource asks for what durability and concurrency need: a write-ahead log, an fsync for each
-// commit, and patience with other processes.
-func dataSource(path, mode string) string {
-	options := url.Values{"mode": {mode}, "_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-	}}
-	return (&url.URL{Scheme: "file", Opaque: path, RawQuery: options.Encode()}).String()
-}
+// Close waits for the writes that were accepted and closes the database.
+func (s *Store) Close() error { return s.database.close() }
 
-// migrate brings the database up to this program, and refuses one that is ahead of it.
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
+// Ping says whether the store can be read and written.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.write(ctx, "write to the store", func(t *tx) error {
+		_, err := t.exec(`UPDATE pulse SET at = $1 WHERE id = 1`, milliseconds(s.now()))
 		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
-	if err != nil {
-		return fmt.Errorf("read migrations: %w", err)
-	}
-	current, newest, err := provider.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("read the database's version: %w", err)
-	}
-	if current > newest {
-		return fmt.Errorf("the database has version %d and this program knows %d: start the newer program, or restore an older backup", current, newest)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	return nil
+	})
 }
 
-// Ping reports whether the store can be read.
-func (s *Store) Ping(ctx context.Context) error { return unavailable(s.readers.PingContext(ctx)) }
+func (s *Store) read(ctx context.Context, doing string, do func(*tx) error) error {
+	return explain(doing, s.database.read(ctx, do))
+}
 
-// Close ends running changes and closes the database.
-func (s *Store) Close() error { return errors.Join(s.readers.Close(), s.writer.close()) }
+func (s *Store) write(ctx context.Context, doing string, do func(*tx) error) error {
+	return explain(doing, s.database.write(ctx, do))
+}
 
-// unavailable marks errors of the database.
-func unavailable(err error) error {
-	if err == nil {
+// explain says what was being done, and marks what is not an answer.
+func explain(doing string, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case isAnswer(err):
+		return fmt.Errorf("%s: %w", doing, err)
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
 }
 
-// millis is how a time is stored; the zero time is 0.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
+// isAnswer tells what the database answered from a failure to answer.
+func isAnswer(err error) bool {
+	for _, answer := range []error{
+		grant.ErrNotFound, grant.ErrRevoked, grant.ErrConflict, grant.ErrExists, grant.ErrDatabaseUserTaken, ErrNoSession,
+	} {
+		if errors.Is(err, answer) {
+			return true
+		}
 	}
-	return t.UnixMilli()
-}
-
-func timeOf(millis int64) time.Time {
-	if millis == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(millis).UTC()
+	return false
 }

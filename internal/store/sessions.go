@@ -1,51 +1,48 @@
 package store
 
 import (
+	"bytes"
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
-// ErrNoSession says that there is no session of this id, or not any more.
-var ErrNoSession = errors.New("no such session")
-
-// Sessions keeps browser sessions. It sees sealed bytes, and of a session's id only a hash.
+// Sessions keeps browser sessions. It sees neither cookies nor contents: the ids are hashes
+// and the data is sealed.
 type Sessions struct{ store *Store }
 
-// Sessions is the part of the store that keeps browser sessions.
+// Sessions returns the store as one of browser sessions.
 func (s *Store) Sessions() *Sessions { return &Sessions{s} }
 
-// Load gives a session's bytes, or ErrNoSession.
+// Load finds a session, or answers ErrNoSession.
 func (s *Sessions) Load(ctx context.Context, id string) ([]byte, error) {
 	var data []byte
-	row := s.store.readers.QueryRowContext(ctx, `SELECT data FROM sessions WHERE id = $1 AND expires_at > $2`, id, millis(time.Now()))
-	err := scan(row, &data)
-	if errors.Is(err, grant.ErrNotFound) {
-		return nil, ErrNoSession
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load session: %w", err)
-	}
-	return data, nil
+	err := s.store.read(ctx, "find session", func(t *tx) error {
+		err := t.row([]any{&data}, `SELECT data FROM sessions WHERE id = $1 AND expires_at > $2`, id, milliseconds(s.store.now()))
+		if errors.Is(err, grant.ErrNotFound) {
+			return ErrNoSession
+		}
+		return err
+	})
+	return data, err
 }
 
-// Save keeps a session's bytes until it expires.
+// Save keeps a session until it expires.
 func (s *Sessions) Save(ctx context.Context, id string, data []byte, expires time.Time) error {
-	return s.store.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := exec(ctx, tx, `INSERT INTO sessions (id, data, expires_at) VALUES ($1, $2, $3)
-			ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`, id, data, millis(expires))
+	data = append([]byte{}, bytes.Clone(data)...) // never NULL
+	return s.store.write(ctx, "save session", func(t *tx) error {
+		_, err := t.exec(`INSERT INTO sessions (id, data, expires_at) VALUES ($1, $2, $3)
+			ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`, id, data, milliseconds(expires))
 		return err
 	})
 }
 
-// Delete ends a session. One that is not there is no error.
+// Delete forgets a session.
 func (s *Sessions) Delete(ctx context.Context, id string) error {
-	return s.store.writer.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := exec(ctx, tx, `DELETE FROM sessions WHERE id = $1`, id)
+	return s.store.write(ctx, "delete session", func(t *tx) error {
+		_, err := t.exec(`DELETE FROM sessions WHERE id = $1`, id)
 		return err
 	})
 }

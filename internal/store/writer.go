@@ -4,137 +4,176 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"sync"
+	"sync/atomic"
 )
 
-// maxBatch bounds how many changes share one transaction, and so how long the first of them
-// waits.
-const maxBatch = 256
+// maxTogether bounds how long the first of a group waits for the last.
+const maxTogether = 128
 
-// A change runs inside a transaction. It must not call the store.
-type change func(ctx context.Context, tx *sql.Tx) error
-
-// writer runs changes one after another on one connection, and commits as many together as
-// have come while the last commit was under way.
+// writer is the one who writes. What costs in a durable write is waiting for the disk, so all
+// writes that come while it waits go into the next transaction together and wait once.
+//
+// Each caller still gets its own answer, and a write that fails leaves nothing behind. Nearly
+// all that fail have changed nothing, like the second to redeem a code, and the others go on
+// around them. When one fails after changing something, the transaction is undone and each
+// write of the group runs again by itself.
 type writer struct {
-	db      *sql.DB
-	queue   chan *job
-	closing chan struct{}
-	done    chan struct{}
-	once    sync.Once
+	connection *sql.Conn
+	statements *prepared
+	queue      chan *queued
+	closing    chan struct{}
+	closed     chan struct{}
 }
 
-type job struct {
-	ctx    context.Context
-	change change
-	result chan error
-	err    error
+// queued is a write that waits for its turn, then for the disk.
+type queued struct {
+	do    func(*tx) error
+	taken atomic.Bool // by the writer, or back by a caller that left
+	ended chan error
 }
 
-func newWriter(db *sql.DB) *writer {
-	w := &writer{db: db, queue: make(chan *job, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+var errClosed = errors.New("the store is closed")
+
+func startWriter(connection *sql.Conn) *writer {
+	w := &writer{
+		connection: connection,
+		statements: &prepared{on: connection, statements: map[string]*sql.Stmt{}},
+		queue:      make(chan *queued, maxTogether),
+		closing:    make(chan struct{}),
+		closed:     make(chan struct{}),
+	}
 	go w.run()
 	return w
 }
 
-// errClosed is what callers get that come after Close.
-var errClosed = errors.New("store is closed")
-
-// do runs a change and returns when it is durable, or has failed and left nothing. A caller
-// that leaves early does not know which of the two it is.
-func (w *writer) do(ctx context.Context, change change) error {
-	j := &job{ctx: ctx, change: change, result: make(chan error, 1)}
+// write returns when the change is durable or will never be. Only a caller that leaves while
+// its change is on the way to the disk does not learn which.
+func (w *writer) write(ctx context.Context, do func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	one := &queued{do: do, ended: make(chan error, 1)}
 	select {
-	case w.queue <- j:
+	case w.queue <- one:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-w.closing:
-		return unavailable(errClosed)
+		return errClosed
 	}
 	select {
-	case err := <-j.result:
+	case err := <-one.ended:
 		return err
 	case <-ctx.Done():
+		one.taken.Store(true)
 		return ctx.Err()
-	case <-w.done:
-		return unavailable(errClosed)
+	case <-w.closed:
+		select {
+		case err := <-one.ended:
+			return err
+		default:
+			return errClosed
+		}
 	}
 }
 
 func (w *writer) run() {
-	defer close(w.done)
+	defer close(w.closed)
 	for {
 		select {
-		case <-w.closing:
-			return
 		case first := <-w.queue:
-			w.commit(w.collect(first))
+			w.commit(w.gather(first))
+		case <-w.closing:
+			for {
+				select {
+				case first := <-w.queue:
+					w.commit(w.gather(first))
+				default:
+					return
+				}
+			}
 		}
 	}
 }
 
-// collect takes what is waiting.
-func (w *writer) collect(first *job) []*job {
-	batch := []*job{first}
-	for len(batch) < maxBatch {
+// gather takes what waits now.
+func (w *writer) gather(first *queued) []*queued {
+	group := []*queued{}
+	for next := first; ; {
+		if !next.taken.Swap(true) {
+			group = append(group, next)
+		}
+		if len(group) == maxTogether {
+			return group
+		}
 		select {
-		case next := <-w.queue:
-			batch = append(batch, next)
+		case next = <-w.queue:
 		default:
-			return batch
+			return group
 		}
-	}
-	return batch
-}
-
-// commit runs a batch in one transaction and tells each caller how it went.
-func (w *writer) commit(batch []*job) {
-	err := w.transact(batch)
-	for _, j := range batch {
-		if j.err == nil && err != nil {
-			j.err = unavailable(err)
-		}
-		j.result <- j.err
 	}
 }
 
-func (w *writer) transact(batch []*job) error {
-	// The batch belongs to many callers; none of them may end it for the others.
-	ctx := context.Background()
-	tx, err := w.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+func (w *writer) commit(group []*queued) {
+	if len(group) == 0 {
+		return
 	}
-	defer tx.Rollback() // no effect after the commit
-	for _, j := range batch {
-		if j.err = j.ctx.Err(); j.err != nil {
+	answers, together := w.transaction(group)
+	for i, one := range group {
+		if !together {
+			alone, _ := w.transaction(group[i : i+1])
+			one.ended <- alone[0]
 			continue
 		}
-		if err := savepoint(ctx, tx, j); err != nil {
-			return err
-		}
+		one.ended <- answers[i]
 	}
-	return tx.Commit()
 }
 
-// savepoint runs one change so that its failure takes back nothing of the others. The error it
-// returns is one of the transaction itself.
-func savepoint(ctx context.Context, tx *sql.Tx, j *job) error {
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT change"); err != nil {
-		return err
+// transaction runs a group in one transaction and returns the answer to each. It returns false
+// when nothing was done because the group does not go together.
+func (w *writer) transaction(group []*queued) (answers []error, together bool) {
+	answers = make([]error, len(group))
+	// All fail as one: even an answer like ErrConflict may rest on a neighbour's change.
+	failed := func(err error) ([]error, bool) {
+		w.rollback()
+		for i := range answers {
+			answers[i] = err
+		}
+		return answers, true
 	}
-	if j.err = j.change(ctx, tx); j.err != nil {
-		if _, err := tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT change"); err != nil {
-			return err
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return failed(err)
+	}
+	for i, one := range group {
+		t := &tx{ctx: context.Background(), on: w.statements}
+		err := one.do(t)
+		switch {
+		case err == nil || isAnswer(err) && t.changed == 0:
+			answers[i] = err
+		case len(group) == 1:
+			return failed(err)
+		default:
+			w.rollback()
+			return nil, false
 		}
 	}
-	_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT change")
+	if err := w.exec("COMMIT"); err != nil {
+		return failed(err)
+	}
+	return answers, true
+}
+
+func (w *writer) exec(statement string) error {
+	_, err := w.statements.ExecContext(context.Background(), statement)
 	return err
 }
 
+// rollback has no error to report: after some failures, such as a full disk, SQLite has undone
+// the transaction already and says that there is none.
+func (w *writer) rollback() { _ = w.exec("ROLLBACK") }
+
+// close waits for the writes in the queue.
 func (w *writer) close() error {
-	w.once.Do(func() { close(w.closing) })
-	<-w.done
-	return w.db.Close()
+	close(w.closing)
+	<-w.closed
+	return w.connection.Close()
 }

@@ -1,0 +1,169 @@
+-- Times are unix milliseconds, 0 for none. Hashes are SHA-256 of tokens; no token is stored.
+--
+-- What hangs below a grant is dead when the grant is: look-ups join the grant, so revoking is
+-- the change of one row and cannot miss any. For the same reason codes and tokens need no
+-- foreign key, and so no index for it to write: without their grant they are found by nobody,
+-- and they expire.
+
+-- +goose Up
+CREATE TABLE apps (
+    tenant                 TEXT    NOT NULL,
+    id                     TEXT    NOT NULL,
+    name                   TEXT    NOT NULL,
+    homepage               TEXT    NOT NULL,
+    type                   TEXT    NOT NULL,
+    redirect_uris          TEXT    NOT NULL, -- JSON
+    scopes                 TEXT    NOT NULL, -- separated by spaces, here and everywhere
+    access_token_lifetime  BIGINT  NOT NULL, -- milliseconds, 0 for the gateway's default
+    refresh_idle_lifetime  BIGINT  NOT NULL,
+    refresh_total_lifetime BIGINT  NOT NULL,
+    disabled               BIGINT  NOT NULL,
+    origin                 TEXT    NOT NULL,
+    created_at             BIGINT  NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+
+CREATE TABLE app_secrets (
+    tenant     TEXT    NOT NULL,
+    app_id     TEXT    NOT NULL,
+    id         TEXT    NOT NULL,
+    hash       BYTEA   NOT NULL,
+    created_at BIGINT  NOT NULL,
+    PRIMARY KEY (tenant, app_id, id),
+    FOREIGN KEY (tenant, app_id) REFERENCES apps (tenant, id) ON DELETE CASCADE
+);
+
+CREATE TABLE people (
+    tenant               TEXT    NOT NULL,
+    id                   TEXT    NOT NULL,
+    issuer               TEXT    NOT NULL,
+    subject              TEXT    NOT NULL,
+    name                 TEXT    NOT NULL,
+    email                TEXT    NOT NULL,
+    database_user        TEXT    NOT NULL,
+    -- Redshift folds names to lower case: "Alice" and "alice" are one user there.
+    database_user_folded TEXT    NOT NULL,
+    disabled             BIGINT  NOT NULL,
+    created_at           BIGINT  NOT NULL,
+    seen_at              BIGINT  NOT NULL,
+    PRIMARY KEY (tenant, id),
+    UNIQUE (tenant, issuer, subject),
+    UNIQUE (tenant, database_user_folded)
+);
+
+CREATE TABLE grants (
+    tenant      TEXT    NOT NULL,
+    id          TEXT    NOT NULL,
+    app_id      TEXT    NOT NULL, -- no foreign key: a grant outlives its app as revoked
+    person_id   TEXT    NOT NULL,
+    warehouse   TEXT    NOT NULL,
+    scopes      TEXT    NOT NULL,
+    limits      TEXT    NOT NULL, -- JSON, '' for none
+    created_at  BIGINT  NOT NULL,
+    expires_at  BIGINT  NOT NULL,
+    revoked_at  BIGINT  NOT NULL,
+    revoked_why TEXT    NOT NULL,
+    PRIMARY KEY (tenant, id),
+    FOREIGN KEY (tenant, person_id) REFERENCES people (tenant, id)
+);
+CREATE INDEX grants_by_person ON grants (tenant, person_id, created_at);
+CREATE INDEX grants_by_app ON grants (tenant, app_id);
+CREATE INDEX grants_by_expiry ON grants (expires_at) WHERE expires_at > 0;
+CREATE INDEX grants_by_revocation ON grants (revoked_at) WHERE revoked_at > 0;
+
+CREATE TABLE codes (
+    tenant       TEXT    NOT NULL,
+    hash         BYTEA   NOT NULL,
+    grant_id     TEXT    NOT NULL,
+    app_id       TEXT    NOT NULL,
+    redirect_uri TEXT    NOT NULL,
+    challenge    TEXT    NOT NULL,
+    nonce        TEXT    NOT NULL,
+    scopes       TEXT    NOT NULL,
+    auth_time    BIGINT  NOT NULL,
+    created_at   BIGINT  NOT NULL,
+    expires_at   BIGINT  NOT NULL,
+    redeemed_at  BIGINT  NOT NULL,
+    PRIMARY KEY (tenant, hash)
+);
+CREATE INDEX codes_by_expiry ON codes (expires_at);
+
+CREATE TABLE families (
+    tenant        TEXT    NOT NULL,
+    id            TEXT    NOT NULL,
+    grant_id      TEXT    NOT NULL,
+    app_id        TEXT    NOT NULL,
+    scopes        TEXT    NOT NULL,
+    generation    BIGINT  NOT NULL,
+    current_hash  BYTEA   NOT NULL,
+    previous_hash BYTEA   NOT NULL,
+    key_id        TEXT    NOT NULL,
+    rotated_at    BIGINT  NOT NULL,
+    created_at    BIGINT  NOT NULL,
+    idle_until    BIGINT  NOT NULL,
+    expires_at    BIGINT  NOT NULL,
+    PRIMARY KEY (tenant, id),
+    FOREIGN KEY (tenant, grant_id) REFERENCES grants (tenant, id) ON DELETE CASCADE
+);
+CREATE INDEX families_by_grant ON families (tenant, grant_id);
+CREATE INDEX families_by_expiry ON families (expires_at);
+
+-- Every generation of a family, so that an old token is recognised as used before.
+CREATE TABLE refresh_tokens (
+    tenant     TEXT    NOT NULL,
+    hash       BYTEA   NOT NULL,
+    family_id  TEXT    NOT NULL,
+    generation BIGINT  NOT NULL,
+    expires_at BIGINT  NOT NULL, -- the family's
+    PRIMARY KEY (tenant, hash)
+);
+CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
+
+CREATE TABLE access_tokens (
+    tenant     TEXT    NOT NULL,
+    hash       BYTEA   NOT NULL,
+    grant_id   TEXT    NOT NULL,
+    family_id  TEXT    NOT NULL, -- '' for none
+    scopes     TEXT    NOT NULL,
+    created_at BIGINT  NOT NULL,
+    expires_at BIGINT  NOT NULL,
+    revoked_at BIGINT  NOT NULL, -- of this token alone
+    PRIMARY KEY (tenant, hash)
+);
+CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
+
+-- Browser sessions: sealed bytes under the hash of the cookie.
+CREATE TABLE sessions (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    data       BYTEA   NOT NULL,
+    expires_at BIGINT  NOT NULL
+);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
+CREATE TABLE statements (
+    tenant      TEXT    NOT NULL,
+    id          TEXT    NOT NULL,
+    grant_id    TEXT    NOT NULL,
+    person_id   TEXT    NOT NULL,
+    app_id      TEXT    NOT NULL,
+    warehouse   TEXT    NOT NULL,
+    remote_id   TEXT    NOT NULL, -- what the transport knows it by, '' before it was sent
+    request_id  TEXT    NOT NULL, -- the app's, '' for none
+    fingerprint BYTEA   NOT NULL, -- of what was asked for
+    max_rows    BIGINT  NOT NULL,
+    created_at  BIGINT  NOT NULL,
+    expires_at  BIGINT  NOT NULL,
+    canceled_at BIGINT  NOT NULL,
+    PRIMARY KEY (tenant, id),
+    FOREIGN KEY (tenant, grant_id) REFERENCES grants (tenant, id) ON DELETE CASCADE
+);
+CREATE INDEX statements_by_grant ON statements (tenant, grant_id);
+CREATE UNIQUE INDEX statements_by_request ON statements (tenant, grant_id, request_id) WHERE request_id <> '';
+CREATE INDEX statements_by_expiry ON statements (expires_at);
+
+-- One row that readiness writes, to know that writing works.
+CREATE TABLE pulse (
+    id BIGINT  NOT NULL PRIMARY KEY,
+    at BIGINT  NOT NULL
+);
+INSERT INTO pulse (id, at) VALUES (1, 0);

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// postgresDatabase is a pool of connections. PostgreSQL groups commits itself.
+type postgresDatabase struct{ pool *sql.DB }
+
+const postgresConnections = 16
+
+func openPostgres(ctx context.Context, dsn string) (*postgresDatabase, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		// The parser's error holds the DSN, and with it perhaps a password.
+		return nil, errors.New("open store: the PostgreSQL DSN cannot be read: write it as postgres://user@host:5432/database")
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(postgresConnections)
+	pool.SetMaxIdleConns(postgresConnections)
+	if err := migrate(ctx, pool, onPostgres); err != nil {
+		return nil, fmt.Errorf("open store on %s: %w", config.Host, errors.Join(err, pool.Close()))
+	}
+	return &postgresDatabase{pool}, nil
+}
+
+func (d *postgresDatabase) read(ctx context.Context, do func(*tx) error) error {
+	return do(&tx{ctx: ctx, on: d.pool})
+}
+
+func (d *postgresDatabase) write(ctx context.Context, do func(*tx) error) error {
+	transaction, err := d.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(&tx{ctx: ctx, on: transaction, share: " FOR SHARE"}); err != nil {
+		// What matters is why it is undone; a connection that cannot is dropped by the pool.
+		_ = transaction.Rollback()
+		return err
+	}
+	return transaction.Commit()
+}
+
+func (d *postgresDatabase) close() error { return d.pool.Close() }
+
+// isNoTable reports whether a query failed because its table is not there.
+func isNoTable(err error) bool {
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refusal.Code == "42P01" // undefined_table
+	}
+	return strings.Contains(err.Error(), "no such table")
+}
