@@ -5,15 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
-// Audit keeps what was run. Write returns only when the record cannot be lost.
+// Audit keeps what was run. Write returns only when the record cannot be lost. A record never
+// holds the values of parameters.
 type Audit interface {
-	Write(ctx context.Context, record Record) error
+	Write(ctx context.Context, record audit.Record) error
 }
 
 // The kinds of record.
@@ -21,29 +22,6 @@ const (
 	StatementStarted = "statement.started"
 	StatementEnded   = "statement.ended"
 )
-
-// A Record says that a statement is about to run, or how it ended. It never holds the values of
-// parameters.
-type Record struct {
-	Kind       string
-	At         time.Time
-	Tenant     string
-	PersonID   string
-	AppID      string
-	GrantID    string
-	Warehouse  string
-	RequestID  string
-	Label      string // what Redshift's own log knows the statement by
-	Statement  string // of a start: its text, or …
-	SHA256     string // … the digest of its text
-	Outcome    string // of an end: one of the outcomes
-	SQLState   string
-	RowCount   int64 // rows handed to the app
-	Truncated  bool
-	Duration   time.Duration // from the request to the end
-	QueryID    int64         // Redshift's; 0 where not known
-	DatabaseAs string        // the database user
-}
 
 // The outcomes of a statement.
 const (
@@ -79,10 +57,10 @@ func outcomeOf(err error) (outcome, sqlState string) {
 	return Lost, ""
 }
 
-func recordOf(access *grant.Access, warehouse, requestID, label string) Record {
-	return Record{
-		Tenant: access.Grant.Tenant, PersonID: access.Person.ID, AppID: access.App.ID, GrantID: access.Grant.ID,
-		Warehouse: warehouse, RequestID: requestID, Label: label, DatabaseAs: access.Person.DatabaseUser,
+func recordOf(access *grant.Access, warehouse, requestID, label string) audit.Record {
+	return audit.Record{
+		Tenant: access.Grant.Tenant, Person: access.Person.ID, DatabaseAs: access.Person.DatabaseUser, App: access.App.ID,
+		Grant: access.Grant.ID, Warehouse: warehouse, RequestID: requestID, Label: label,
 	}
 }
 

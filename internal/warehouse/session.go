@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 	"github.com/shiftgrant/shiftgrant/redshift"
@@ -114,7 +115,7 @@ func (s *Session) begin(ctx context.Context, statement *redshift.Statement) (*ru
 		record: recordOf(s.access, s.target.Name, web.RequestID(ctx), statement.Label),
 	}
 	start := run.record
-	start.Kind, start.At, start.SHA256 = StatementStarted, run.started, digest(statement.SQL)
+	start.Kind, start.Time, start.SHA256 = StatementStarted, run.started, digest(statement.SQL)
 	if !s.house.config.HashStatements {
 		start.Statement = statement.SQL
 	}
@@ -147,7 +148,7 @@ type run struct {
 	cancel  context.CancelFunc
 	release func()
 	started time.Time
-	record  Record
+	record  audit.Record
 	ended   sync.Once
 }
 
@@ -166,10 +167,10 @@ func (r *run) end(err error, summary redshift.Summary) error {
 		r.cancel()
 		r.release()
 		end := r.record
-		end.Kind, end.At = StatementEnded, r.house.config.Now()
+		end.Kind, end.Time = StatementEnded, r.house.config.Now()
 		end.Outcome, end.SQLState = outcomeOf(err)
-		end.RowCount, end.Truncated, end.QueryID = summary.RowCount, summary.Truncated, summary.QueryID
-		end.Duration = end.At.Sub(r.started)
+		end.Rows, end.Truncated, end.QueryID = summary.RowCount, summary.Truncated, summary.QueryID
+		end.Duration = end.Time.Sub(r.started)
 		// The app may be gone; what it did is recorded all the same.
 		ctx, stop := context.WithTimeout(context.WithoutCancel(r.ctx), 5*time.Second)
 		defer stop()

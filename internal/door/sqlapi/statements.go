@@ -12,38 +12,22 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
-// A Statement is what is kept of one that was submitted. Its id is random and says nothing; who
-// may use it is in the row.
-type Statement struct {
-	ID          string // "st_…"
-	Tenant      string
-	GrantID     string
-	PersonID    string
-	AppID       string
-	Warehouse   string
-	RemoteID    string     // the transport's id, which never leaves the gateway; "" until Redshift took it
-	RequestID   string     // the app's own name for it, unique within the grant; "" for none
-	Fingerprint grant.Hash // of what was asked for, to tell a retry from another statement
-	MaxRows     int64
-	CreatedAt   time.Time
-	ExpiresAt   time.Time
-	CanceledAt  time.Time // zero while nobody cancelled it
-}
-
-// Statements is what the door needs of a store.
+// Statements is what the door needs of a store. The id of a statement is random and says nothing;
+// who may use it is in the row.
 type Statements interface {
 	// CreateStatement keeps a new statement. When the grant has one of the same RequestID, it
 	// gives that one and grant.ErrExists.
-	CreateStatement(ctx context.Context, statement Statement) (Statement, error)
+	CreateStatement(ctx context.Context, statement store.Statement) (store.Statement, error)
 	// UpdateStatement sets RemoteID and CanceledAt.
-	UpdateStatement(ctx context.Context, statement Statement) error
+	UpdateStatement(ctx context.Context, statement store.Statement) error
 	// Statement finds one by its id, or grant.ErrNotFound.
-	Statement(ctx context.Context, tenant, id string) (Statement, error)
+	Statement(ctx context.Context, tenant, id string) (store.Statement, error)
 }
 
 var errStore = errors.New("the store of statements failed")
@@ -106,13 +90,13 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, access *grant.Acces
 // With a request_id the row is there before Redshift is asked and the transport's idempotency
 // key follows from it: whenever the first try was cut off, the next finds or repeats the same
 // statement.
-func (a *API) start(ctx context.Context, session *warehouse.Session, access *grant.Access, q *request) (Statement, error) {
+func (a *API) start(ctx context.Context, session *warehouse.Session, access *grant.Access, q *request) (store.Statement, error) {
 	// Before a row is made: one that may not run leaves nothing behind.
 	if err := session.Check(q.sql); err != nil {
-		return Statement{}, err
+		return store.Statement{}, err
 	}
 	now := a.config.Now()
-	statement := Statement{
+	statement := store.Statement{
 		ID: grant.NewID("st"), Tenant: access.Grant.Tenant, GrantID: access.Grant.ID, PersonID: access.Person.ID, AppID: access.App.ID,
 		Warehouse: session.Warehouse(), RequestID: q.requestID, Fingerprint: q.fingerprint(), MaxRows: q.maxRows,
 		CreatedAt: now, ExpiresAt: now.Add(statementLifetime),
@@ -124,16 +108,16 @@ func (a *API) start(ctx context.Context, session *warehouse.Session, access *gra
 	kept, err := a.config.Statements.CreateStatement(ctx, statement)
 	switch {
 	case errors.Is(err, grant.ErrExists) && kept.Fingerprint != statement.Fingerprint:
-		return Statement{}, &problemError{Problem: web.Problem{
+		return store.Statement{}, &problemError{Problem: web.Problem{
 			Type: "request-id-used", Status: http.StatusConflict, Detail: "This request_id belongs to another statement of this connection. Use a new one for each.",
 		}}
 	case errors.Is(err, grant.ErrExists):
 		statement = kept
 	case err != nil:
-		return Statement{}, fmt.Errorf("%w: create statement: %w", errStore, err)
+		return store.Statement{}, fmt.Errorf("%w: create statement: %w", errStore, err)
 	}
 	if !statement.CanceledAt.IsZero() {
-		return Statement{}, redshift.ErrCanceled
+		return store.Statement{}, redshift.ErrCanceled
 	}
 	if statement.RemoteID != "" {
 		return statement, nil
@@ -141,24 +125,24 @@ func (a *API) start(ctx context.Context, session *warehouse.Session, access *gra
 	key := sha256.Sum256([]byte(statement.Tenant + "\x00" + statement.GrantID + "\x00" + q.requestID))
 	run.IdempotencyKey = hex.EncodeToString(key[:])
 	if statement.RemoteID, err = session.Submit(ctx, run); err != nil {
-		return Statement{}, err
+		return store.Statement{}, err
 	}
 	if err := a.config.Statements.UpdateStatement(ctx, statement); err != nil {
-		return Statement{}, fmt.Errorf("%w: keep statement: %w", errStore, err)
+		return store.Statement{}, fmt.Errorf("%w: keep statement: %w", errStore, err)
 	}
 	return statement, nil
 }
 
 // submitNew runs a statement that only this request knows of. Where it cannot be kept nobody
 // could find it again, so it is cancelled.
-func (a *API) submitNew(ctx context.Context, session *warehouse.Session, statement Statement, run redshift.Statement) (Statement, error) {
+func (a *API) submitNew(ctx context.Context, session *warehouse.Session, statement store.Statement, run redshift.Statement) (store.Statement, error) {
 	var err error
 	if statement.RemoteID, err = session.Submit(ctx, run); err != nil {
-		return Statement{}, err
+		return store.Statement{}, err
 	}
 	if _, err := a.config.Statements.CreateStatement(ctx, statement); err != nil {
 		a.cancelRemote(ctx, session, statement.RemoteID)
-		return Statement{}, fmt.Errorf("%w: keep statement: %w", errStore, err)
+		return store.Statement{}, fmt.Errorf("%w: keep statement: %w", errStore, err)
 	}
 	return statement, nil
 }
@@ -187,7 +171,7 @@ func (q *request) fingerprint() grant.Hash {
 }
 
 // stop cancels a statement for good: it outlives the request, and a retry finds it cancelled.
-func (a *API) stop(ctx context.Context, session *warehouse.Session, statement Statement) {
+func (a *API) stop(ctx context.Context, session *warehouse.Session, statement store.Statement) {
 	a.cancelRemote(ctx, session, statement.RemoteID)
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 	defer done()
@@ -207,23 +191,23 @@ func (a *API) cancelRemote(ctx context.Context, session *warehouse.Session, remo
 
 // find gives the statement of a path and a session to ask about it. Possession of an id is not
 // authority (ASVS 8.2.2): whoever is not its owner learns nothing, not even that it exists.
-func (a *API) find(r *http.Request, access *grant.Access) (Statement, *warehouse.Session, error) {
+func (a *API) find(r *http.Request, access *grant.Access) (store.Statement, *warehouse.Session, error) {
 	if !access.Scopes.Has(grant.ScopeRead) && !access.Scopes.Has(grant.ScopeWrite) {
-		return Statement{}, nil, &warehouse.ScopeError{Needs: grant.Scopes{grant.ScopeRead}, Why: "the token is not for running SQL"}
+		return store.Statement{}, nil, &warehouse.ScopeError{Needs: grant.Scopes{grant.ScopeRead}, Why: "the token is not for running SQL"}
 	}
 	statement, err := a.config.Statements.Statement(r.Context(), access.Grant.Tenant, r.PathValue("id"))
 	switch {
 	case errors.Is(err, grant.ErrNotFound):
-		return Statement{}, nil, errUnknownStatement
+		return store.Statement{}, nil, errUnknownStatement
 	case err != nil:
-		return Statement{}, nil, fmt.Errorf("%w: find statement: %w", errStore, err)
+		return store.Statement{}, nil, fmt.Errorf("%w: find statement: %w", errStore, err)
 	case statement.Tenant != access.Grant.Tenant, statement.PersonID != access.Person.ID, statement.AppID != access.App.ID,
 		statement.GrantID != access.Grant.ID, statement.Warehouse != access.Grant.Warehouse:
-		return Statement{}, nil, errUnknownStatement
+		return store.Statement{}, nil, errUnknownStatement
 	case !a.config.Now().Before(statement.ExpiresAt):
-		return Statement{}, nil, errGone
+		return store.Statement{}, nil, errGone
 	case statement.RemoteID == "":
-		return Statement{}, nil, &problemError{Problem: web.Problem{
+		return store.Statement{}, nil, &problemError{Problem: web.Problem{
 			Type: "statement-starting", Status: http.StatusConflict,
 			Detail: "The statement has not reached Redshift yet. Ask again, or repeat the POST with the same request_id.",
 		}, retryAfter: time.Second}
@@ -328,7 +312,7 @@ const (
 	statusCanceled = "CANCELED"
 )
 
-func describe(statement Statement, execution redshift.Execution) statusDocument {
+func describe(statement store.Statement, execution redshift.Execution) statusDocument {
 	document := statusDocument{
 		StatementID: statement.ID, Status: statusRunning, Warehouse: statement.Warehouse, RequestID: statement.RequestID,
 		CreatedAt: statement.CreatedAt.UTC(), ExpiresAt: statement.ExpiresAt.UTC(), DurationMS: execution.Duration.Milliseconds(),
