@@ -184,7 +184,6 @@ type fakeRows struct {
 	ctx     context.Context
 	cluster *cluster
 	at      int
-	err     error
 }
 
 func (r *fakeRows) Columns() []redshift.Column {
@@ -192,14 +191,14 @@ func (r *fakeRows) Columns() []redshift.Column {
 }
 
 func (r *fakeRows) Next() bool {
-	if r.err = r.ctx.Err(); r.err != nil || r.at >= r.cluster.rowCount {
+	if r.ctx.Err() != nil || r.at >= r.cluster.rowCount {
 		return false
 	}
 	r.at++
 	return true
 }
 func (r *fakeRows) Values() [][]byte { return [][]byte{make([]byte, r.cluster.width)} }
-func (r *fakeRows) Err() error       { return r.err }
+func (r *fakeRows) Err() error       { return r.ctx.Err() } // as transports do that look at the last moment
 func (r *fakeRows) Summary() redshift.Summary {
 	return redshift.Summary{RowCount: int64(r.at), RowsAffected: -1, QueryID: 77}
 }

@@ -77,6 +77,7 @@ func (r *rows) Close() error {
 			outcome = redshift.ErrCanceled
 		}
 		_ = r.run.end(outcome, r.Summary())
+		r.run.cancel()
 	}
 	r.over = true
 	return err

@@ -86,6 +86,7 @@ func (s *Session) Query(ctx context.Context, statement redshift.Statement) (reds
 	run.ctx, run.cancel = context.WithTimeoutCause(ctx, s.house.config.StatementTimeout, ErrTimeout)
 	result, err := s.kept.Query(run.ctx, statement)
 	if err != nil {
+		defer run.cancel()
 		return nil, run.end(err, redshift.Summary{})
 	}
 	return s.limit(result, run), nil
@@ -160,11 +161,11 @@ func (r *run) timeoutOr(err error) error {
 	return err
 }
 
-// end writes the record of the end and frees the place. The first call counts.
+// end writes the record of the end and frees the place. The first call counts. It does not cancel:
+// rows that are being read may still need the context.
 func (r *run) end(err error, summary redshift.Summary) error {
 	err = r.timeoutOr(err)
 	r.ended.Do(func() {
-		r.cancel()
 		r.release()
 		end := r.record
 		end.Kind, end.Time = StatementEnded, r.house.config.Now()

@@ -99,6 +99,7 @@ func (s *Session) Submit(ctx context.Context, statement redshift.Statement) (str
 	if !s.house.watches.add(s.watchKey(id), added) {
 		// The same statement once more, by its idempotency key: it runs once and ends once.
 		_ = run.end(errRepeated, redshift.Summary{})
+		run.cancel()
 	}
 	return id, nil
 }
@@ -269,4 +270,5 @@ func (w *watch) describe(execution redshift.Execution) {
 func (w *watch) end(err error, summary redshift.Summary) {
 	w.finish.Do(func() { close(w.done) })
 	_ = w.run.end(err, summary)
+	w.run.cancel()
 }
