@@ -8,7 +8,7 @@
 // words; where AWS is vague, the twin takes the stricter reading. So a gateway that works
 // here has had its signatures, claims, trust policy and rights checked by somebody.
 //
-// What it cannot show is listed in docs/operations.md: real policies beyond the role's trust,
+// What it cannot show is listed in docs/verified.md: real policies beyond the role's trust,
 // real limits, real latency.
 package twin
 

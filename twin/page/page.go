@@ -41,7 +41,7 @@ func Parse(body string) (*Page, error) {
 // formAction, because browsers apply the directive to the redirects after a form as well.
 func (p *Page) Write(w http.ResponseWriter, status int, data any, formAction ...string) {
 	var body bytes.Buffer
-	err := p.template.Execute(&body, map[string]any{"Style": template.CSS(style), "Data": data}) //nolint:gosec // the embedded style sheet
+	err := p.template.Execute(&body, map[string]any{"Style": template.CSS(style), "Data": data}) // CSS: the embedded style sheet
 	if err != nil {
 		http.Error(w, "the page could not be drawn", http.StatusInternalServerError)
 		return
