@@ -113,6 +113,11 @@ func (s *session) await(ctx context.Context, id string, wait time.Duration) erro
 	select {
 	case <-done:
 		return nil
+	default:
+	}
+	select {
+	case <-done:
+		return nil
 	case <-time.After(wait):
 		return redshift.ErrRunning
 	case <-ctx.Done():
