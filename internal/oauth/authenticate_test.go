@@ -114,7 +114,7 @@ func TestCacheIsBoundedAndSharedSafely(t *testing.T) {
 	var wait sync.WaitGroup
 	for person := range 8 {
 		name := fmt.Sprintf("p%d", person)
-		w.store.putPerson(grant.Person{ID: "per_" + name, Tenant: grant.DefaultTenant, DatabaseUser: name})
+		w.addPerson(name)
 		access, refresh := w.connect(name, public)
 		wait.Go(func() {
 			for range 200 {

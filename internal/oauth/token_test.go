@@ -53,7 +53,7 @@ func TestTokensAreThoseThatWereAskedFor(t *testing.T) {
 	}
 	// Without offline_access the grant ends with its token: nothing can be asked of it later.
 	w.pass(11*time.Minute + time.Second)
-	if grants, _ := w.store.Grants(t.Context(), grant.DefaultTenant, "per_alice"); grants[0].Alive(w.clock()) == nil {
+	if grants, _ := w.store.Grants(t.Context(), grant.DefaultTenant, "per_alice"); len(grants) != 0 {
 		t.Error("the grant outlives its token")
 	}
 }

@@ -35,7 +35,7 @@ const (
 // A world is a server with people, apps and a clock of its own.
 type world struct {
 	t      *testing.T
-	store  *memory
+	store  *shelf
 	signIn *door
 	audit  *record
 	server *oauth.Server
@@ -62,7 +62,7 @@ func secretOf(app string) string { return "sg_cs_canary-" + app }
 func newWorld(t *testing.T, changes ...func(*oauth.Config)) *world {
 	t.Helper()
 	w := &world{t: t, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), log: &syncBuilder{}}
-	w.store = newMemory()
+	w.store = newShelf(t, w.clock)
 	w.audit = &record{}
 	w.signIn = &door{world: w}
 	shown, err := pages.New(pages.Config{BaseURL: issuerURL})
@@ -88,10 +88,7 @@ func newWorld(t *testing.T, changes ...func(*oauth.Config)) *world {
 		w.putApp(app)
 	}
 	for _, name := range []string{"alice", "bob"} {
-		w.store.putPerson(grant.Person{
-			ID: "per_" + name, Tenant: grant.DefaultTenant, Issuer: "https://idp.example", Subject: "idp|" + name,
-			Name: strings.ToUpper(name[:1]) + name[1:], Email: name + "@example.com", DatabaseUser: name,
-		})
+		w.addPerson(name)
 	}
 	return w
 }
@@ -137,7 +134,20 @@ func (w *world) putApp(app grant.App) {
 	if app.Type == grant.Confidential {
 		app.Secrets = []grant.AppSecret{{ID: "old", Hash: grant.HashToken("an older secret")}, {ID: "new", Hash: grant.HashToken(secretOf(app.ID))}}
 	}
-	w.store.putApp(app)
+	if err := w.store.PutApp(context.Background(), app); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) addPerson(name string) {
+	w.t.Helper()
+	_, err := w.store.SignIn(context.Background(), grant.Person{
+		ID: "per_" + name, Tenant: grant.DefaultTenant, Issuer: "https://idp.example", Subject: "idp|" + name,
+		Name: strings.ToUpper(name[:1]) + name[1:], Email: name + "@example.com", DatabaseUser: name, CreatedAt: w.clock(), SeenAt: w.clock(),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) clock() time.Time {
@@ -215,12 +225,17 @@ func (d *door) SignOutForm(_ *oauth.Current, returnTo string) pages.Form {
 // request sends one request and does not follow where it leads.
 func (w *world) request(method, target, who string, form url.Values, headers ...string) *http.Response {
 	w.t.Helper()
+	return w.requestTo("grants.example", method, target, who, form, headers...)
+}
+
+func (w *world) requestTo(host, method, target, who string, form url.Values, headers ...string) *http.Response {
+	w.t.Helper()
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
 	r := httptest.NewRequest(method, target, body)
-	r.Host = "grants.example"
+	r.Host = host
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
