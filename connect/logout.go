@@ -41,12 +41,17 @@ func (c *Client) End(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	held := session.current().Tokens
-	if err := session.end(r.Context()); !errors.Is(err, ErrSignedOut) {
+	return session.End(r.Context())
+}
+
+// End deletes the session and revokes its tokens at the issuer. It returns the store's error; an
+// issuer that does not answer is none, because here the session is over.
+func (s *Session) End(ctx context.Context) error {
+	if err := s.end(ctx); !errors.Is(err, ErrSignedOut) {
 		return err
 	}
-	if err := c.revoke(r.Context(), held); err != nil {
-		c.logger.Warn("signed out here, but the tokens could not be revoked", "issuer", c.config.Issuer, "error", err)
+	if err := s.client.revoke(ctx, s.current().Tokens); err != nil {
+		s.client.logger.Warn("signed out here, but the tokens could not be revoked", "issuer", s.client.config.Issuer, "error", err)
 	}
 	return nil
 }

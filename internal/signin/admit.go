@@ -1,0 +1,164 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/shiftgrant/shiftgrant/connect"
+	"github.com/shiftgrant/shiftgrant/internal/audit"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/pages"
+	"github.com/shiftgrant/shiftgrant/internal/web"
+)
+
+// DatabaseUser says who a person of an upstream is in Redshift.
+type DatabaseUser struct {
+	Claim     string   // of the ID token; "" is preferred_username
+	LocalPart bool     // ann@example.com becomes ann
+	Deny      []string // names that nobody may become, beside the built-in ones
+}
+
+var (
+	errNoDatabaseUser = errors.New("the upstream names no database user that may be used")
+	errDisabled       = errors.New("the person is disabled")
+	errStore          = errors.New("the store failed")
+)
+
+// databaseUsers are the names that redshift:GetClusterCredentials takes for DbUser, in lower case.
+var databaseUsers = regexp.MustCompile(`^[a-z][a-z0-9+.@_-]{0,63}$`)
+
+// reserved are names that mean something else to Redshift: its own accounts, the default
+// superuser of a cluster, and words of SQL.
+var reserved = []string{
+	"public", "rdsdb", "rdsadmin", "awsuser", "postgres", "all", "default", "group", "role", "user", "current_user", "session_user", "system_user",
+}
+
+// of reads the name from a claim.
+func (d DatabaseUser) of(identity connect.Identity) (string, error) {
+	claim := d.Claim
+	if claim == "" {
+		claim = "preferred_username"
+	}
+	// An address that the upstream has not verified is what somebody typed.
+	if claim == "email" && !identity.EmailVerified {
+		return "", fmt.Errorf("%w: the e-mail address is not verified", errNoDatabaseUser)
+	}
+	name, ok := identity.Claims[claim].(string)
+	if !ok || name == "" {
+		return "", fmt.Errorf("%w: claim %s is missing", errNoDatabaseUser, claim)
+	}
+	if d.LocalPart {
+		name, _, _ = strings.Cut(name, "@")
+	}
+	name = strings.ToLower(name)
+	switch {
+	case !databaseUsers.MatchString(name):
+		return "", fmt.Errorf("%w: claim %s has characters that a database user cannot have", errNoDatabaseUser, claim)
+	case slices.Contains(reserved, name) || strings.HasPrefix(name, "pg_") || slices.Contains(d.Deny, name):
+		return "", fmt.Errorf("%w: claim %s names a user that nobody may become", errNoDatabaseUser, claim)
+	}
+	return name, nil
+}
+
+// admit decides on somebody whom the upstream has vouched for, before they have a session.
+func (s *SignIn) admit(ctx context.Context, r *http.Request, u *upstream, identity connect.Identity) error {
+	person, err := s.keep(ctx, u, identity)
+	record := audit.Record{
+		Kind: "signin", RequestID: web.RequestID(ctx), Tenant: s.config.Tenant, Person: person.ID,
+		DatabaseAs: person.DatabaseUser, Outcome: "signed in", Detail: u.Name, Remote: r.RemoteAddr,
+	}
+	if err != nil {
+		record.Outcome = "refused"
+	}
+	if auditErr := s.config.Audit.Write(ctx, record); auditErr != nil {
+		return fmt.Errorf("%w: %w", errStore, auditErr)
+	}
+	if err != nil {
+		return err
+	}
+	// One browser is one person: a session at another upstream ends.
+	for _, other := range s.upstreams {
+		if other == u {
+			continue
+		}
+		if session, err := other.client.Session(r); err == nil {
+			if err := session.End(ctx); err != nil {
+				return fmt.Errorf("%w: %w", errStore, err)
+			}
+		}
+	}
+	return nil
+}
+
+// keep stores what is known of the person. Somebody who was here before keeps their database
+// user, whatever the claim says now.
+func (s *SignIn) keep(ctx context.Context, u *upstream, identity connect.Identity) (grant.Person, error) {
+	now := s.now()
+	person := grant.Person{
+		ID: grant.NewID("per"), Tenant: s.config.Tenant, Issuer: identity.Issuer, Subject: identity.Subject,
+		Name: identity.Name, CreatedAt: now, SeenAt: now,
+	}
+	if identity.EmailVerified {
+		person.Email = identity.Email
+	}
+	known, err := s.config.People.PersonBySubject(ctx, person.Tenant, person.Issuer, person.Subject)
+	switch {
+	case err == nil:
+		person.DatabaseUser = known.DatabaseUser
+	case !errors.Is(err, grant.ErrNotFound):
+		return grant.Person{}, fmt.Errorf("%w: %w", errStore, err)
+	default:
+		if person.DatabaseUser, err = u.DatabaseUser.of(identity); err != nil {
+			return grant.Person{}, err
+		}
+	}
+	kept, err := s.config.People.SignIn(ctx, person)
+	if errors.Is(err, grant.ErrDatabaseUserTaken) {
+		return grant.Person{}, err
+	}
+	if err != nil {
+		return grant.Person{}, fmt.Errorf("%w: %w", errStore, err)
+	}
+	if kept.Disabled {
+		return kept, errDisabled
+	}
+	return kept, nil
+}
+
+// fail shows why a sign-in came to nothing. The words are ours: parts of the failure come from
+// the URL.
+func (s *SignIn) fail(w http.ResponseWriter, r *http.Request, u *upstream, failure *connect.Error) {
+	s.config.Logger.InfoContext(r.Context(), "sign-in failed", "upstream", u.Name, "error", failure.Err, "request_id", web.RequestID(r.Context()))
+	returnTo := failure.ReturnTo
+	if !connect.IsLocalPath(returnTo) {
+		returnTo = "/"
+	}
+	again := startPath("/signin/start/"+u.Name, returnTo, false)
+	show := func(status int, page pages.Error) { s.config.Pages.Error(w, r, status, page) }
+	switch {
+	case errors.Is(failure, grant.ErrDatabaseUserTaken):
+		show(http.StatusForbidden, pages.DatabaseUserTaken())
+	case errors.Is(failure, errNoDatabaseUser):
+		show(http.StatusForbidden, pages.NoDatabaseUser())
+	case errors.Is(failure, errDisabled):
+		show(http.StatusForbidden, pages.PersonDisabled())
+	case errors.Is(failure, errStore):
+		s.unavailable(w, r, failure)
+	case failure.Kind == connect.TooLong:
+		s.config.Pages.TooLarge(w, r, http.StatusRequestURITooLong)
+	case failure.Kind == connect.Expired:
+		show(http.StatusBadRequest, pages.SignInExpired(again))
+	case failure.Kind == connect.Foreign:
+		show(http.StatusBadRequest, pages.SignInForeign("/"))
+	case failure.Kind == connect.Unavailable:
+		w.Header().Set("Retry-After", "10")
+		show(http.StatusServiceUnavailable, pages.UpstreamDown(u.DisplayName, again))
+	default:
+		show(http.StatusForbidden, pages.SignInRefused(u.DisplayName, again))
+	}
+}

@@ -1,0 +1,285 @@
+// Package signin knows who is at the browser: it sends people to sign in at their own IdP, with
+// package connect, and keeps that they did.
+//
+// A person is what their IdP says in iss and sub, and nothing else: a name or an e-mail address
+// can be changed, or given to somebody else. The first sign-in binds a database user to that
+// pair for good; whoever comes later with the same database user is somebody else and is not
+// let in, because they would read as the first.
+//
+// What it does not know is whether the IdP still employs the person: a session lasts its time,
+// unless somebody ends it here.
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/connect"
+	"github.com/shiftgrant/shiftgrant/internal/audit"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/pages"
+	"github.com/shiftgrant/shiftgrant/internal/secret"
+	"github.com/shiftgrant/shiftgrant/internal/web"
+)
+
+// ErrSignedOut says that nobody is signed in.
+var ErrSignedOut = errors.New("nobody is signed in")
+
+// An Upstream is an IdP where people sign in.
+type Upstream struct {
+	Name                string // in paths and cookies
+	DisplayName         string
+	Issuer              string
+	ClientID            string
+	ClientSecret        secret.Text
+	Scopes              []string // with openid among them
+	AuthorizeParameters url.Values
+	DatabaseUser        DatabaseUser
+}
+
+// People keeps persons.
+type People interface {
+	// SignIn keeps what an upstream said of a person, or returns grant.ErrDatabaseUserTaken.
+	SignIn(ctx context.Context, p grant.Person) (grant.Person, error)
+	// PersonBySubject returns grant.ErrNotFound for somebody who never signed in.
+	PersonBySubject(ctx context.Context, tenant, issuer, subject string) (grant.Person, error)
+}
+
+// Audit keeps a record durable before it returns.
+type Audit interface {
+	Write(ctx context.Context, record audit.Record) error
+}
+
+// Config is what sign-in is built from.
+type Config struct {
+	BaseURL   string // of the gateway: callbacks are below it
+	Tenant    string
+	Upstreams []Upstream
+	People    People
+	Sessions  connect.SessionStore
+	Key       []byte // 32 bytes that seal sessions and cookies
+	Pages     *pages.Pages
+	Audit     Audit
+	// Lifetime of a sign-in; 0 is 12 hours.
+	Lifetime   time.Duration
+	HTTPClient *http.Client
+	Logger     *slog.Logger
+	Now        func() time.Time
+}
+
+// SignIn is safe for concurrent use.
+type SignIn struct {
+	config    Config
+	upstreams []*upstream
+	origins   *http.CrossOriginProtection
+	now       func() time.Time
+}
+
+// upstream is an IdP with our client there.
+type upstream struct {
+	Upstream
+	client *connect.Client
+}
+
+// New checks the configuration. It asks no IdP: the gateway starts while one is down.
+func New(config Config) (*SignIn, error) {
+	if len(config.Upstreams) == 0 {
+		return nil, errors.New("sign-in: there is no upstream")
+	}
+	if config.Lifetime == 0 {
+		config.Lifetime = 12 * time.Hour
+	}
+	s := &SignIn{config: config, origins: http.NewCrossOriginProtection(), now: config.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	// A proxy may have changed the Host that the protection compares with.
+	if err := s.origins.AddTrustedOrigin(config.BaseURL); err != nil {
+		return nil, fmt.Errorf("sign-in: base URL: %w", err)
+	}
+	for _, configured := range config.Upstreams {
+		u := &upstream{Upstream: configured}
+		var err error
+		u.client, err = connect.New(connect.Config{
+			Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Reveal(),
+			RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: u.AuthorizeParameters,
+			Key: config.Key, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
+			CookiePrefix: "sg_" + u.Name, HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
+			OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
+				return s.admit(ctx, r, u, identity)
+			},
+			OnError: func(w http.ResponseWriter, r *http.Request, failure *connect.Error) { s.fail(w, r, u, failure) },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("sign-in at %s: %w", u.Name, err)
+		}
+		s.upstreams = append(s.upstreams, u)
+	}
+	return s, nil
+}
+
+// Register mounts the handlers.
+func (s *SignIn) Register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /signin", s.choose)
+	mux.HandleFunc("GET /signin/start/{upstream}", s.start)
+	mux.HandleFunc("GET /signin/callback/{upstream}", s.callback)
+	mux.HandleFunc("POST /signout", s.signOut)
+}
+
+// Current is who is signed in, in which browser session, since when.
+type Current struct {
+	Person    grant.Person
+	SessionID string // forms are bound to it; it is no secret
+	AuthTime  time.Time
+}
+
+// Person tells who is signed in, or returns ErrSignedOut. Any other error means that it cannot
+// be told now.
+func (s *SignIn) Person(r *http.Request) (*Current, error) {
+	for _, u := range s.upstreams {
+		session, err := u.client.Session(r)
+		if errors.Is(err, connect.ErrSignedOut) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look up session: %w", err)
+		}
+		identity := session.Identity()
+		person, err := s.config.People.PersonBySubject(r.Context(), s.config.Tenant, identity.Issuer, identity.Subject)
+		if errors.Is(err, grant.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &Current{Person: person, SessionID: session.ID(), AuthTime: identity.AuthTime}, nil
+	}
+	return nil, ErrSignedOut
+}
+
+// Begin sends the browser to sign in, and then to returnTo, a path of the gateway. It asks anew
+// even if somebody is signed in.
+func (s *SignIn) Begin(w http.ResponseWriter, r *http.Request, returnTo string) {
+	_, err := s.Person(r)
+	s.begin(w, r, returnTo, err == nil)
+}
+
+// begin leads to the one upstream, or to a choice of them. Anew makes the upstream ask for
+// credentials although it may know the person.
+func (s *SignIn) begin(w http.ResponseWriter, r *http.Request, returnTo string, anew bool) {
+	if len(s.upstreams) == 1 {
+		s.upstreams[0].begin(w, r, returnTo, anew)
+		return
+	}
+	page := pages.ChooseUpstream{}
+	for _, u := range s.upstreams {
+		host := ""
+		if issuer, err := url.Parse(u.Issuer); err == nil {
+			host = issuer.Host
+		}
+		page.Upstreams = append(page.Upstreams, pages.Upstream{DisplayName: u.DisplayName, Host: host, URL: startPath("/signin/start/"+u.Name, returnTo, anew)})
+	}
+	s.config.Pages.ChooseUpstream(w, r, page)
+}
+
+func (u *upstream) begin(w http.ResponseWriter, r *http.Request, returnTo string, anew bool) {
+	parameters := url.Values{}
+	if anew {
+		parameters.Set("prompt", "login") // OpenID Connect Core §3.1.2.1
+	}
+	u.client.Begin(w, r, returnTo, parameters)
+}
+
+// startPath carries what a sign-in needs through a link.
+func startPath(path, returnTo string, anew bool) string {
+	query := url.Values{"return_to": {returnTo}}
+	if anew {
+		query.Set("anew", "1")
+	}
+	return path + "?" + query.Encode()
+}
+
+// asked reads what startPath wrote. A path that is not local becomes the front page.
+func asked(r *http.Request) (returnTo string, anew bool) {
+	returnTo = r.URL.Query().Get("return_to")
+	if !connect.IsLocalPath(returnTo) {
+		returnTo = "/"
+	}
+	return returnTo, r.URL.Query().Get("anew") == "1"
+}
+
+func (s *SignIn) choose(w http.ResponseWriter, r *http.Request) {
+	returnTo, anew := asked(r)
+	s.begin(w, r, returnTo, anew)
+}
+
+func (s *SignIn) start(w http.ResponseWriter, r *http.Request) {
+	u := s.upstream(r)
+	if u == nil {
+		s.config.Pages.NotFound(w, r)
+		return
+	}
+	returnTo, anew := asked(r)
+	u.begin(w, r, returnTo, anew)
+}
+
+func (s *SignIn) callback(w http.ResponseWriter, r *http.Request) {
+	u := s.upstream(r)
+	if u == nil {
+		s.config.Pages.NotFound(w, r)
+		return
+	}
+	u.client.Callback(w, r)
+}
+
+func (s *SignIn) upstream(r *http.Request) *upstream {
+	for _, u := range s.upstreams {
+		if u.Name == r.PathValue("upstream") {
+			return u
+		}
+	}
+	return nil
+}
+
+// SignOutForm is a button that ends the session; the page that follows offers to sign in as
+// somebody else, and leads to returnTo.
+func (s *SignIn) SignOutForm(_ *Current, returnTo string) pages.Form {
+	return pages.Form{Action: "/signout", Hidden: []pages.Field{{Name: "return_to", Value: returnTo}}}
+}
+
+// signOutFormLimit is room for a path.
+const signOutFormLimit = 16 << 10
+
+func (s *SignIn) signOut(w http.ResponseWriter, r *http.Request) {
+	if err := s.origins.Check(r); err != nil {
+		s.config.Pages.Error(w, r, http.StatusForbidden, pages.SignInForeign("/"))
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, signOutFormLimit)
+	if err := r.ParseForm(); err != nil {
+		s.config.Pages.TooLarge(w, r, http.StatusRequestEntityTooLarge)
+		return
+	}
+	returnTo := r.PostForm.Get("return_to")
+	if !connect.IsLocalPath(returnTo) {
+		returnTo = "/"
+	}
+	for _, u := range s.upstreams {
+		if err := u.client.End(w, r); err != nil {
+			s.unavailable(w, r, err)
+			return
+		}
+	}
+	// No redirect to the IdP: the browser's policy for forms would stop it.
+	s.config.Pages.SignedOut(w, r, pages.SignedOut{SignIn: startPath("/signin", returnTo, true), Upstream: s.upstreams[0].DisplayName})
+}
+
+func (s *SignIn) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	s.config.Logger.ErrorContext(r.Context(), "sign-in unavailable", "error", err, "request_id", web.RequestID(r.Context()))
+	s.config.Pages.Unavailable(w, r)
+}
