@@ -13,9 +13,15 @@ const appColumns = `apps.tenant, apps.id, apps.name, apps.homepage, apps.type, a
 
 func intoApp(a *grant.App) []any {
 	return []any{
-		&a.Tenant, &a.ID, &a.Name, &a.Homepage, (*string)(&a.Type), jsonColumn{&a.RedirectURIs}, scopesColumn{&a.Scopes},
-		durationColumn{&a.AccessTokenLifetime}, durationColumn{&a.RefreshIdleLifetime}, durationColumn{&a.RefreshTotalLifetime},
-		flagColumn{&a.Disabled}, (*string)(&a.Origin), timeColumn{&a.CreatedAt},
+		&a.Tenant, &a.ID, &a.Name, &a.Homepage, (*string)(&a.Type),
+		jsonColumn{&a.RedirectURIs},
+		scopesColumn{&a.Scopes},
+		durationColumn{&a.AccessTokenLifetime},
+		durationColumn{&a.RefreshIdleLifetime},
+		durationColumn{&a.RefreshTotalLifetime},
+		flagColumn{&a.Disabled},
+		(*string)(&a.Origin),
+		timeColumn{&a.CreatedAt},
 	}
 }
 

@@ -12,13 +12,18 @@ const grantColumns = `grants.tenant, grants.id, grants.app_id, grants.person_id,
 
 func intoGrant(g *grant.Grant) []any {
 	return []any{
-		&g.Tenant, &g.ID, &g.AppID, &g.PersonID, &g.Warehouse, scopesColumn{&g.Scopes}, jsonColumn{&g.Limits},
-		timeColumn{&g.CreatedAt}, timeColumn{&g.ExpiresAt}, timeColumn{&g.RevokedAt}, &g.RevokedWhy,
+		&g.Tenant, &g.ID, &g.AppID, &g.PersonID, &g.Warehouse,
+		scopesColumn{&g.Scopes},
+		jsonColumn{&g.Limits},
+		timeColumn{&g.CreatedAt},
+		timeColumn{&g.ExpiresAt},
+		timeColumn{&g.RevokedAt},
+		&g.RevokedWhy,
 	}
 }
 
 // CreateGrant keeps a consent and the code that answers it. It answers grant.ErrNotFound when
-// the app or the person is not there any more.
+// the app was removed in the meantime.
 func (s *Store) CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error {
 	unlimited := !g.Limits.ReadOnly && len(g.Limits.Schemas) == 0 && g.Limits.MaxRows == 0 && g.Limits.MaxBytes == 0
 	limits, err := jsonText(g.Limits, unlimited)
@@ -35,12 +40,10 @@ func (s *Store) CreateGrant(ctx context.Context, g grant.Grant, code grant.Code)
 	}
 	return s.write(ctx, "create grant", func(t *tx) error {
 		var found int64
-		err := t.row([]any{&found}, `SELECT 1 FROM apps JOIN people ON people.tenant = apps.tenant
-			WHERE apps.tenant = $1 AND apps.id = $2 AND people.id = $3`+t.share, g.Tenant, g.AppID, g.PersonID)
-		if err != nil {
+		if err := t.row([]any{&found}, `SELECT 1 FROM apps WHERE tenant = $1 AND id = $2`+t.share, g.Tenant, g.AppID); err != nil {
 			return err
 		}
-		err = t.one(grant.ErrExists, `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
+		err := t.one(grant.ErrExists, `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, id) DO NOTHING`, values...)
 		if err != nil {
 			return err

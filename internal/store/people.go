@@ -14,7 +14,10 @@ const personColumns = `people.tenant, people.id, people.issuer, people.subject, 
 func intoPerson(p *grant.Person) []any {
 	return []any{
 		&p.Tenant, &p.ID, &p.Issuer, &p.Subject, &p.Name, &p.Email,
-		&p.DatabaseUser, flagColumn{&p.Disabled}, timeColumn{&p.CreatedAt}, timeColumn{&p.SeenAt},
+		&p.DatabaseUser,
+		flagColumn{&p.Disabled},
+		timeColumn{&p.CreatedAt},
+		timeColumn{&p.SeenAt},
 	}
 }
 

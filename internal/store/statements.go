@@ -30,8 +30,12 @@ const statementColumns = `tenant, id, grant_id, person_id, app_id, warehouse, re
 
 func intoStatement(s *Statement) []any {
 	return []any{
-		&s.Tenant, &s.ID, &s.GrantID, &s.PersonID, &s.AppID, &s.Warehouse, &s.RemoteID, &s.RequestID, hashColumn{&s.Fingerprint}, &s.MaxRows,
-		timeColumn{&s.CreatedAt}, timeColumn{&s.ExpiresAt}, timeColumn{&s.CanceledAt},
+		&s.Tenant, &s.ID, &s.GrantID, &s.PersonID, &s.AppID, &s.Warehouse, &s.RemoteID, &s.RequestID,
+		hashColumn{&s.Fingerprint},
+		&s.MaxRows,
+		timeColumn{&s.CreatedAt},
+		timeColumn{&s.ExpiresAt},
+		timeColumn{&s.CanceledAt},
 	}
 }
 

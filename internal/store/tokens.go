@@ -13,8 +13,14 @@ func (s *Store) Code(ctx context.Context, tenant string, hash grant.Hash) (grant
 	var c grant.Code
 	err := s.read(ctx, "find code", func(t *tx) error {
 		return t.row([]any{
-			&c.Tenant, hashColumn{&c.Hash}, &c.GrantID, &c.AppID, &c.RedirectURI, &c.Challenge, &c.Nonce, scopesColumn{&c.Scopes},
-			timeColumn{&c.AuthTime}, timeColumn{&c.CreatedAt}, timeColumn{&c.ExpiresAt}, timeColumn{&c.RedeemedAt},
+			&c.Tenant,
+			hashColumn{&c.Hash},
+			&c.GrantID, &c.AppID, &c.RedirectURI, &c.Challenge, &c.Nonce,
+			scopesColumn{&c.Scopes},
+			timeColumn{&c.AuthTime},
+			timeColumn{&c.CreatedAt},
+			timeColumn{&c.ExpiresAt},
+			timeColumn{&c.RedeemedAt},
 		}, `SELECT tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at
 			FROM codes WHERE tenant = $1 AND hash = $2`, tenant, hash[:])
 	})
@@ -108,8 +114,17 @@ func (s *Store) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash)
 	var f grant.Family
 	err := s.read(ctx, "find refresh token", func(t *tx) error {
 		return t.row([]any{
-			&f.ID, &f.GrantID, &f.AppID, scopesColumn{&f.Scopes}, &f.Generation, hashColumn{&f.Current}, hashColumn{&f.Previous}, &f.KeyID,
-			timeColumn{&f.RotatedAt}, timeColumn{&f.CreatedAt}, timeColumn{&f.IdleUntil}, timeColumn{&f.ExpiresAt}, timeColumn{&f.RevokedAt},
+			&f.ID, &f.GrantID, &f.AppID,
+			scopesColumn{&f.Scopes},
+			&f.Generation,
+			hashColumn{&f.Current},
+			hashColumn{&f.Previous},
+			&f.KeyID,
+			timeColumn{&f.RotatedAt},
+			timeColumn{&f.CreatedAt},
+			timeColumn{&f.IdleUntil},
+			timeColumn{&f.ExpiresAt},
+			timeColumn{&f.RevokedAt},
 		}, `SELECT families.id, families.grant_id, families.app_id, families.scopes, families.generation, families.current_hash,
 			families.previous_hash, families.key_id, families.rotated_at, families.created_at, families.idle_until, families.expires_at, grants.revoked_at
 			FROM refresh_tokens

@@ -1,14 +1,20 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"sync/atomic"
+	"time"
 )
 
-// maxTogether bounds how long the first of a group waits for the last.
-const maxTogether = 128
+const (
+	// maxTogether and maxPatience bound how long the first of a group waits for the last.
+	maxTogether = 128
+	maxPatience = 2 * time.Millisecond
+)
 
 // writer is the one who writes. What costs in a durable write is waiting for the disk, so all
 // writes that come while it waits go into the next transaction together and wait once.
@@ -23,12 +29,16 @@ type writer struct {
 	queue      chan *queued
 	closing    chan struct{}
 	closed     chan struct{}
+
+	// Of the last group, for the next one to go by.
+	lastTogether int
+	lastCommit   time.Duration
 }
 
 // queued is a write that waits for its turn, then for the disk.
 type queued struct {
 	do    func(*tx) error
-	taken atomic.Bool // by the writer, or back by a caller that left
+	left  atomic.Bool // the caller: it need not be done any more
 	ended chan error
 }
 
@@ -64,7 +74,7 @@ func (w *writer) write(ctx context.Context, do func(*tx) error) error {
 	case err := <-one.ended:
 		return err
 	case <-ctx.Done():
-		one.taken.Store(true)
+		one.left.Store(true)
 		return ctx.Err()
 	case <-w.closed:
 		select {
@@ -81,12 +91,12 @@ func (w *writer) run() {
 	for {
 		select {
 		case first := <-w.queue:
-			w.commit(w.gather(first))
+			w.commit(first)
 		case <-w.closing:
 			for {
 				select {
 				case first := <-w.queue:
-					w.commit(w.gather(first))
+					w.commit(first)
 				default:
 					return
 				}
@@ -95,71 +105,121 @@ func (w *writer) run() {
 	}
 }
 
-// gather takes what waits now.
-func (w *writer) gather(first *queued) []*queued {
-	group := []*queued{}
-	for next := first; ; {
-		if !next.taken.Swap(true) {
-			group = append(group, next)
+// next returns the next write of a group that has some already, or nil when it is time to
+// commit.
+//
+// Callers who got their answers together come back about together. Whoever is first among them
+// waits for as many as there were last time, for a small part of the time that they would
+// otherwise wait for each other's commits; a caller who is alone does not wait.
+func (w *writer) next(have int, patience <-chan time.Time) *queued {
+	if have == maxTogether {
+		return nil
+	}
+	if len(w.queue) == 0 {
+		runtime.Gosched() // who is ready to run may be about to write
+	}
+	select {
+	case next := <-w.queue:
+		return next
+	default:
+	}
+	if have >= w.lastTogether {
+		return nil
+	}
+	select {
+	case next := <-w.queue:
+		return next
+	case <-patience:
+		return nil
+	}
+}
+
+// commit runs a group of writes and answers each.
+func (w *writer) commit(first *queued) {
+	group, answers, err := w.together(first)
+	w.lastTogether = len(group)
+	switch {
+	case errors.Is(err, errApart):
+		for _, one := range group {
+			one.ended <- w.alone(one)
 		}
-		if len(group) == maxTogether {
-			return group
+	case err != nil:
+		// All fail as one: even an answer like ErrConflict may rest on a neighbour's change.
+		for _, one := range group {
+			one.ended <- err
 		}
-		select {
-		case next = <-w.queue:
-		default:
-			return group
+	default:
+		for i, one := range group {
+			one.ended <- answers[i]
 		}
 	}
 }
 
-func (w *writer) commit(group []*queued) {
-	if len(group) == 0 {
-		return
-	}
-	answers, together := w.transaction(group)
-	for i, one := range group {
-		if !together {
-			alone, _ := w.transaction(group[i : i+1])
-			one.ended <- alone[0]
-			continue
+// errApart says that nothing was done, because one of a group left half a change.
+var errApart = errors.New("these writes do not go together")
+
+// together runs in one transaction what is in the queue and what comes in the meantime.
+func (w *writer) together(first *queued) (group []*queued, answers []error, err error) {
+	patience := time.NewTimer(min(w.lastCommit/4, maxPatience))
+	defer patience.Stop()
+	group = append(group, first)
+	committing := time.Now()
+	err = w.transaction(func() error {
+		for len(answers) < len(group) {
+			answer, whole := w.attempt(group[len(answers)])
+			if !whole {
+				return errApart
+			}
+			answers = append(answers, answer)
+			if next := w.next(len(group), patience.C); next != nil {
+				group = append(group, next)
+			}
 		}
-		one.ended <- answers[i]
-	}
+		committing = time.Now()
+		return nil
+	})
+	w.lastCommit = time.Since(committing)
+	return group, answers, err
 }
 
-// transaction runs a group in one transaction and returns the answer to each. It returns false
-// when nothing was done because the group does not go together.
-func (w *writer) transaction(group []*queued) (answers []error, together bool) {
-	answers = make([]error, len(group))
-	// All fail as one: even an answer like ErrConflict may rest on a neighbour's change.
-	failed := func(err error) ([]error, bool) {
-		w.rollback()
-		for i := range answers {
-			answers[i] = err
+// alone runs one write in a transaction of its own.
+func (w *writer) alone(one *queued) error {
+	var answer error
+	err := w.transaction(func() error {
+		var whole bool
+		if answer, whole = w.attempt(one); !whole {
+			return answer
 		}
-		return answers, true
+		return nil
+	})
+	return cmp.Or(err, answer)
+}
+
+// attempt returns the answer of a write, and whether the transaction can go on: if it failed, it
+// must have changed nothing.
+func (w *writer) attempt(one *queued) (answer error, whole bool) {
+	if one.left.Load() {
+		return context.Canceled, true // nobody hears it
 	}
+	t := &tx{ctx: context.Background(), on: w.statements}
+	err := one.do(t)
+	return err, err == nil || isAnswer(err) && t.changed == 0
+}
+
+func (w *writer) transaction(do func() error) error {
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
-		return failed(err)
+		w.rollback()
+		return err
 	}
-	for i, one := range group {
-		t := &tx{ctx: context.Background(), on: w.statements}
-		err := one.do(t)
-		switch {
-		case err == nil || isAnswer(err) && t.changed == 0:
-			answers[i] = err
-		case len(group) == 1:
-			return failed(err)
-		default:
-			w.rollback()
-			return nil, false
-		}
+	if err := do(); err != nil {
+		w.rollback()
+		return err
 	}
 	if err := w.exec("COMMIT"); err != nil {
-		return failed(err)
+		w.rollback()
+		return err
 	}
-	return answers, true
+	return nil
 }
 
 func (w *writer) exec(statement string) error {
