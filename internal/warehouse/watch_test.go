@@ -109,9 +109,11 @@ func TestOneWaitsInRedshiftForAll(t *testing.T) {
 			t.Errorf("who went away: %v", err)
 		}
 		time.Sleep(10 * time.Second)
+		c.mu.Lock()
 		if c.crowd > 2 { // one waits; another may look without waiting
 			t.Errorf("%d waited at once", c.crowd)
 		}
+		c.mu.Unlock()
 		c.end(id, redshift.Finished)
 		for range 10 {
 			if err := <-results; err != nil {
