@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 // Store is what the server needs of a store. Look-ups return grant.ErrNotFound for what is not
@@ -58,12 +58,8 @@ type SignIn interface {
 	SignOutForm(current *Current, returnTo string) pages.Form
 }
 
-// Current is who is signed in, in which browser session, since when.
-type Current struct {
-	Person    grant.Person
-	SessionID string // forms are bound to it
-	AuthTime  time.Time
-}
+// Current is who is signed in.
+type Current = signin.Current
 
 // ErrSignedOut says that nobody is signed in.
-var ErrSignedOut = errors.New("nobody is signed in")
+var ErrSignedOut = signin.ErrSignedOut

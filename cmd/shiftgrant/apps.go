@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shiftgrant/shiftgrant/internal/admin"
+	"github.com/shiftgrant/shiftgrant/internal/gateway"
+)
+
+func newApps() *cobra.Command {
+	var data string
+	command := &cobra.Command{
+		Use:   "apps",
+		Short: "Register apps at the running gateway",
+		Long: `Register apps at the running gateway, through the admin socket in its data folder.
+Apps of the configuration file are listed too, but changed there.`,
+	}
+	command.PersistentFlags().StringVar(&data, "data", "/var/lib/shiftgrant", "data `folder` of the gateway")
+	client := func() *admin.Client { return admin.NewClient(filepath.Join(data, gateway.AdminSocket)) }
+	command.AddCommand(newAppsAdd(client), newAppsList(client), newAppsRemove(client), newAppsRotate(client))
+	return command
+}
+
+func newAppsAdd(client func() *admin.Client) *cobra.Command {
+	var app admin.App
+	var public bool
+	command := &cobra.Command{
+		Use:   "add ID --redirect URI…",
+		Short: "Register an app and show its client secret, this one time",
+		Example: `  shiftgrant apps add stargazer --name Stargazer --redirect https://stargazer.example/callback
+  shiftgrant apps add notebook --public --redirect http://127.0.0.1/callback`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			app.ID, app.Type = args[0], "confidential"
+			if public {
+				app.Type = "public"
+			}
+			registered, err := client().AddApp(command.Context(), app)
+			if err != nil {
+				return err
+			}
+			showRegistered(command.OutOrStdout(), registered)
+			return nil
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&app.Name, "name", "", "name that people see at consent (default: the id)")
+	flags.StringVar(&app.Homepage, "homepage", "", "the app's own `URL`, shown at consent")
+	flags.BoolVar(&public, "public", false, "the app cannot keep a secret: browser, desktop, command line")
+	flags.StringArrayVar(&app.RedirectURIs, "redirect", nil, "redirect `URI`, matched exactly; give it again for more")
+	flags.StringArrayVar(&app.Scopes, "scope", nil, "a scope the app may ask for; give it again for more (default: all)")
+	_ = command.MarkFlagRequired("redirect")
+	return command
+}
+
+func newAppsList(client func() *admin.Client) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the apps",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			apps, err := client().Apps(command.Context())
+			if err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(command.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(table, "ID\tNAME\tTYPE\tFROM\tSECRETS\tREDIRECT URIS")
+			for _, app := range apps {
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", app.ID, app.Name, app.Type, app.Origin, secretDates(app), strings.Join(app.RedirectURIs, " "))
+			}
+			return table.Flush()
+		},
+	}
+}
+
+func newAppsRemove(client func() *admin.Client) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove ID",
+		Short: "Remove an app and revoke all its grants",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := client().RemoveApp(command.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(command.OutOrStdout(), "removed %s and revoked its grants\n", args[0])
+			return nil
+		},
+	}
+}
+
+func newAppsRotate(client func() *admin.Client) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rotate-secret ID",
+		Short: "Give an app a new client secret; the one before it stays good until the next rotation",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			registered, err := client().RotateSecret(command.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			showRegistered(command.OutOrStdout(), registered)
+			return nil
+		},
+	}
+}
+
+func showRegistered(w io.Writer, registered admin.Registered) {
+	fmt.Fprintf(w, "client_id      %s\n", registered.App.ID)
+	if registered.Secret != "" {
+		fmt.Fprintf(w, "client_secret  %s\n", registered.Secret)
+		fmt.Fprintln(w, "\nKeep the secret now: it is stored as a hash and cannot be shown again.")
+	}
+}
+
+func secretDates(app admin.App) string {
+	if len(app.Secrets) == 0 {
+		return "-"
+	}
+	var dates []string
+	for _, s := range app.Secrets {
+		dates = append(dates, s.CreatedAt.Format(time.DateOnly))
+	}
+	return strings.Join(dates, ",")
+}
