@@ -71,7 +71,7 @@ func (s *Session) Check(sql string) error {
 func (s *Session) needs(scope, why string) error {
 	return &ScopeError{
 		Needs:    grant.Scopes{scope, grant.WarehouseScope(s.target.Name)},
-		ReadOnly: scope == grant.ScopeWrite && s.access.Grant.Limits.ReadOnly,
+		ReadOnly: s.access.Scopes.Has(scope), // the token would allow it, so it is the grant that does not
 		Why:      why,
 	}
 }

@@ -62,6 +62,8 @@ func TestScopeIsAskedForBeforeTheStatement(t *testing.T) {
 	w, c, j := house(t, nil)
 	readOnly := access("ann", read, write)
 	readOnly.Grant.Limits.ReadOnly = true
+	readOnlyRead := access("ann", read)
+	readOnlyRead.Grant.Limits.ReadOnly = true
 	for _, test := range []struct {
 		name   string
 		access *grant.Access
@@ -77,6 +79,7 @@ func TestScopeIsAskedForBeforeTheStatement(t *testing.T) {
 		{"write with neither", access("ann", "openid"), "delete from t", "sql:write warehouse:tickit"},
 		{"read in a read-only grant", readOnly, "select 1", ""},
 		{"write in a read-only grant", readOnly, "delete from t", "sql:write warehouse:tickit"},
+		{"write with read in a read-only grant", readOnlyRead, "delete from t", "sql:write warehouse:tickit"},
 	} {
 		before := len(j.all())
 		_, err := open(t, w, test.access).Query(t.Context(), redshift.Statement{SQL: test.sql})
@@ -89,7 +92,7 @@ func TestScopeIsAskedForBeforeTheStatement(t *testing.T) {
 		case test.needs != "" && len(j.all()) != before:
 			t.Errorf("%s: a refused statement is on record as started", test.name)
 		}
-		if scope != nil && scope.ReadOnly != test.access.Grant.Limits.ReadOnly {
+		if scope != nil && scope.ReadOnly != (test.access == readOnly) {
 			t.Errorf("%s: ReadOnly = %t", test.name, scope.ReadOnly)
 		}
 	}

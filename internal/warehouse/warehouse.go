@@ -47,7 +47,8 @@ var (
 // A ScopeError says which scopes a statement would have needed.
 type ScopeError struct {
 	Needs grant.Scopes // all of them
-	// ReadOnly is set when the grant itself only reads: no token of it will do.
+	// ReadOnly is set when the token has the scope and the grant's limits forbid it all the same:
+	// asking for more scopes would not help.
 	ReadOnly bool
 	Why      string // what about the statement asks for it
 }

@@ -141,7 +141,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 // explain translates an error and keeps in the log what the caller is not told.
 func (a *API) explain(ctx context.Context, err error) (web.Problem, time.Duration) {
 	problem, retryAfter := problemOf(err)
-	if problem.Status >= 500 {
+	if problem.Status >= 500 && ctx.Err() == nil { // an app that went away is no failure of ours
 		a.config.Logger.Error("request failed", "error", err, "status", problem.Status, "request_id", web.RequestID(ctx))
 	}
 	return problem, retryAfter

@@ -95,7 +95,7 @@ func (a *API) start(ctx context.Context, session *warehouse.Session, access *gra
 	if err := session.Check(q.sql); err != nil {
 		return store.Statement{}, err
 	}
-	now := a.config.Now()
+	now := a.config.Now().Truncate(time.Millisecond) // as the store keeps it
 	statement := store.Statement{
 		ID: grant.NewID("st"), Tenant: access.Grant.Tenant, GrantID: access.Grant.ID, PersonID: access.Person.ID, AppID: access.App.ID,
 		Warehouse: session.Warehouse(), RequestID: q.requestID, Fingerprint: q.fingerprint(), MaxRows: q.maxRows,
