@@ -12,6 +12,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
 
@@ -26,8 +27,8 @@ const (
 type asking struct {
 	*authorizeRequest
 	app     *grant.App
-	current *Current   // nil while nobody is signed in
-	query   url.Values // the request, for returning to it
+	current *signin.Current // nil while nobody is signed in
+	query   url.Values      // the request, for returning to it
 }
 
 // authorize answers the browser that an app has sent (OAuth 2.1 §4.1.1).
@@ -39,6 +40,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	q := &asking{authorizeRequest: parseAuthorizeRequest(p), query: p.values}
 	q.query.Del(sinceParameter)
+	q.query.Del(anewParameter)
 	if len(q.query.Encode()) > maxAuthorizeQuery {
 		s.pages.TooLarge(w, r, http.StatusRequestURITooLong)
 		return
@@ -96,9 +98,9 @@ func (s *Server) refuseClient(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // whoIsSignedIn returns nil for nobody.
-func (s *Server) whoIsSignedIn(r *http.Request) (*Current, error) {
+func (s *Server) whoIsSignedIn(r *http.Request) (*signin.Current, error) {
 	current, err := s.signIn.Person(r)
-	if errors.Is(err, ErrSignedOut) {
+	if errors.Is(err, signin.ErrSignedOut) {
 		return nil, nil
 	}
 	return current, err
@@ -154,10 +156,13 @@ func (q *asking) isSignedIn(now time.Time) (bool, *fault) {
 	if q.since.After(now) || now.Sub(q.since) > freshSignInWindow {
 		return false, nil
 	}
-	if q.current.AuthTime.Before(q.since.Add(-clockSkew)) {
+	if !q.current.AuthTime.Before(q.since.Add(-clockSkew)) {
+		return true, nil
+	}
+	if q.anew {
 		return false, &fault{code: "login_required", description: "the identity provider did not ask the person to sign in again"}
 	}
-	return true, nil
+	return false, nil
 }
 
 // returnTo is where a sign-in leads back to: this request.
@@ -165,6 +170,9 @@ func (s *Server) returnTo(q *asking) string {
 	query := q.query
 	if q.prompt.login || q.maxAge >= 0 {
 		query.Set(sinceParameter, strconv.FormatInt(s.now().UnixMilli(), 10))
+		if q.current != nil { // which is when SignIn.Begin asks anew
+			query.Set(anewParameter, "1")
+		}
 	}
 	return s.base + "/oauth2/authorize?" + query.Encode()
 }

@@ -25,9 +25,11 @@ type authorizeRequest struct {
 	resource    string
 	prompt      prompt
 	maxAge      time.Duration // negative: not asked
-	// since is set by ourselves on the way through a sign-in that the app wants to be fresh:
-	// the person must have signed in after it.
+	// since and anew are set by ourselves on the way through a sign-in that the app wants to be
+	// fresh: the person must have signed in after it, and the IdP was asked not to rely on an
+	// earlier time.
 	since time.Time
+	anew  bool
 	// fault is the first error beyond client and redirect URI. It may be told to the app only
 	// when those two have been found good.
 	fault *fault
@@ -36,9 +38,12 @@ type authorizeRequest struct {
 // A prompt is the set of values of the parameter (OpenID Connect Core §3.1.2.1).
 type prompt struct{ none, login, consent bool }
 
-// sinceParameter carries [authorizeRequest.since] in Unix milliseconds. Whoever forges it only
-// skips a second sign-in that the app asked for; the app sees auth_time and is not misled.
-const sinceParameter = "shiftgrant_since"
+// These carry since, in Unix milliseconds, and anew. Whoever forges them only skips a second
+// sign-in that the app asked for; the app sees auth_time and is not misled.
+const (
+	sinceParameter = "shiftgrant_since"
+	anewParameter  = "shiftgrant_anew"
+)
 
 // parseAuthorizeRequest reads a query. Repeated client_id or redirect_uri count as absent, so
 // that nothing is ever sent to either of two places.
@@ -174,5 +179,6 @@ func (q *authorizeRequest) parsePrompt(p parameters) *fault {
 	if milliseconds, err := strconv.ParseInt(p.get(sinceParameter), 10, 64); err == nil {
 		q.since = time.UnixMilli(milliseconds)
 	}
+	q.anew = p.get(anewParameter) == "1"
 	return nil
 }

@@ -285,6 +285,28 @@ func TestFreshSignInIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// Nobody is signed in here, but at the IdP, since long ago: it is asked once more, and then not
+// again.
+func TestOldSignInAtTheIdPIsAskedAnewOnce(t *testing.T) {
+	t.Parallel()
+	for _, change := range [][]string{{"prompt", "login"}, {"max_age", "60"}} {
+		w := newWorld(t)
+		w.authorize("", good(stargazer, change...))
+		if back := w.request("GET", w.signIn.begun[0], "alice", nil); back.Header.Get("Location") != "/signin" {
+			t.Fatalf("%q: %d to %q, want the sign-in", change, back.StatusCode, back.Header.Get("Location"))
+		}
+		if got := answer(t, w.request("GET", w.signIn.begun[1], "alice", nil)); got.Get("error") != "login_required" {
+			t.Errorf("%q: %q", change, got)
+		}
+		w.signIn.fresh = true
+		for _, path := range w.signIn.begun {
+			if back := w.request("GET", path, "alice", nil); back.StatusCode != 200 {
+				t.Errorf("%q, signed in anew: %d", change, back.StatusCode)
+			}
+		}
+	}
+}
+
 func TestTooLongRequestGetsAPage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 // connectionsTime is how long the buttons of a page that is left open work.
@@ -49,7 +50,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) {
 	s.pages.Home(w, r, page)
 }
 
-func (s *Server) viewer(current *Current, returnTo string) pages.Viewer {
+func (s *Server) viewer(current *signin.Current, returnTo string) pages.Viewer {
 	return pages.Viewer{Person: current.Person, SignOut: s.signIn.SignOutForm(current, returnTo)}
 }
 
@@ -66,7 +67,7 @@ func (s *Server) connections(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) showConnections(w http.ResponseWriter, r *http.Request, current *Current, notice string) {
+func (s *Server) showConnections(w http.ResponseWriter, r *http.Request, current *signin.Current, notice string) {
 	grants, err := s.connectionsOf(r.Context(), current.Person.ID)
 	if err != nil {
 		s.unavailable(w, r, "list connected apps", err)
@@ -128,7 +129,7 @@ func together(newer, older grant.Grant) grant.Grant {
 	return both
 }
 
-func (s *Server) showConnection(ctx context.Context, current *Current, g grant.Grant) (pages.Connection, error) {
+func (s *Server) showConnection(ctx context.Context, current *signin.Current, g grant.Grant) (pages.Connection, error) {
 	app, err := s.store.App(ctx, s.tenant, g.AppID)
 	if err != nil {
 		return pages.Connection{}, err

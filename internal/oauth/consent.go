@@ -13,6 +13,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 const (
@@ -154,7 +155,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 
 // readAnswer reads a form of ours that was posted from a page of ours. It has answered itself
 // when it returns false.
-func (s *Server) readAnswer(w http.ResponseWriter, r *http.Request) (parameters, *Current, bool) {
+func (s *Server) readAnswer(w http.ResponseWriter, r *http.Request) (parameters, *signin.Current, bool) {
 	if err := s.origins.Check(r); err != nil {
 		s.pages.Error(w, r, http.StatusForbidden, pages.Error{
 			Title: "This answer came from another site",
@@ -178,7 +179,7 @@ func (s *Server) readAnswer(w http.ResponseWriter, r *http.Request) (parameters,
 
 // allow makes the grant and its code, and sends the browser back with the code. The audit
 // record is written first: no grant is there without one.
-func (s *Server) allow(w http.ResponseWriter, r *http.Request, current *Current, asked question, g grant.Grant, outcome string) {
+func (s *Server) allow(w http.ResponseWriter, r *http.Request, current *signin.Current, asked question, g grant.Grant, outcome string) {
 	if err := s.record(r.Context(), event{kind: consented, grant: &g, outcome: outcome}); err != nil {
 		s.unavailable(w, r, "record consent", err)
 		return
@@ -225,7 +226,7 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, asked question) {
 
 // sealForm seals what a form carries for the browser session that it is shown to. That is also
 // the proof against a form posted from elsewhere: no other session can make one that opens.
-func (s *Server) sealForm(current *Current, purpose string, content any) (string, error) {
+func (s *Server) sealForm(current *signin.Current, purpose string, content any) (string, error) {
 	if current.SessionID == "" {
 		return "", fmt.Errorf("seal %s form: the browser session has no id", purpose)
 	}
@@ -237,7 +238,7 @@ func (s *Server) sealForm(current *Current, purpose string, content any) (string
 }
 
 // openForm returns an error for a form that is not from this session.
-func (s *Server) openForm(current *Current, purpose, sealed string, content any) error {
+func (s *Server) openForm(current *signin.Current, purpose, sealed string, content any) error {
 	plain, err := s.ring.OpenText(sealed, s.formPlace(current, purpose))
 	if err != nil {
 		return err
@@ -245,6 +246,6 @@ func (s *Server) openForm(current *Current, purpose, sealed string, content any)
 	return json.Unmarshal(plain, content) // what we sealed ourselves
 }
 
-func (s *Server) formPlace(current *Current, purpose string) seal.Place {
+func (s *Server) formPlace(current *signin.Current, purpose string) seal.Place {
 	return seal.Place{Tenant: s.tenant, Owner: current.SessionID, Purpose: purpose + "-form"}
 }

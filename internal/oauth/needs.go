@@ -49,17 +49,11 @@ type Audit interface {
 
 // SignIn knows who is at the browser.
 type SignIn interface {
-	// Person returns ErrSignedOut for nobody; any other error means that it cannot tell now.
-	Person(r *http.Request) (*Current, error)
+	// Person returns signin.ErrSignedOut for nobody; any other error means that it cannot tell now.
+	Person(r *http.Request) (*signin.Current, error)
 	// Begin sends the browser to sign in, and then to returnTo, a path of the gateway. It asks
 	// anew even if somebody is signed in.
 	Begin(w http.ResponseWriter, r *http.Request, returnTo string)
 	// SignOutForm is a button that ends the session and then leads to returnTo.
-	SignOutForm(current *Current, returnTo string) pages.Form
+	SignOutForm(current *signin.Current, returnTo string) pages.Form
 }
-
-// Current is who is signed in.
-type Current = signin.Current
-
-// ErrSignedOut says that nobody is signed in.
-var ErrSignedOut = signin.ErrSignedOut

@@ -285,8 +285,8 @@ func TestRotationKeyCanBeReplaced(t *testing.T) {
 // than one token that leads on.
 func TestHonestClientNeverLosesItsLogin(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t, func(c *oauth.Config) { c.TokenRequestsPerMinute = 1 << 20 })
 	rapid.Check(t, func(check *rapid.T) {
-		w := newWorld(t, func(c *oauth.Config) { c.TokenRequestsPerMinute = 1 << 20 })
 		_, held := w.connect("alice", public)
 		type flight struct{ sent, got string }
 		var flights []flight

@@ -23,6 +23,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
 
@@ -192,20 +193,20 @@ type door struct {
 	fresh bool // signed in at this moment
 }
 
-func (d *door) Person(r *http.Request) (*oauth.Current, error) {
+func (d *door) Person(r *http.Request) (*signin.Current, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
 	cookie, err := r.Cookie("who")
 	if err != nil {
-		return nil, oauth.ErrSignedOut
+		return nil, signin.ErrSignedOut
 	}
 	name, session, _ := strings.Cut(cookie.Value, "@")
 	person, err := d.world.store.Person(r.Context(), grant.DefaultTenant, "per_"+name)
 	if err != nil {
 		return nil, err
 	}
-	current := &oauth.Current{Person: person, SessionID: "session of " + name + session, AuthTime: time.Date(2026, 11, 23, 11, 30, 0, 0, time.UTC)}
+	current := &signin.Current{Person: person, SessionID: "session of " + name + session, AuthTime: time.Date(2026, 11, 23, 11, 30, 0, 0, time.UTC)}
 	if d.fresh {
 		current.AuthTime = d.world.clock()
 	}
@@ -218,7 +219,7 @@ func (d *door) Begin(w http.ResponseWriter, _ *http.Request, returnTo string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-func (d *door) SignOutForm(_ *oauth.Current, returnTo string) pages.Form {
+func (d *door) SignOutForm(_ *signin.Current, returnTo string) pages.Form {
 	return pages.Form{Action: "/signout", Hidden: []pages.Field{{Name: "return_to", Value: returnTo}}}
 }
 
