@@ -30,7 +30,7 @@ for (const [name, value] of Object.entries({
 const callback = await personAuthorizes(authorize.href);
 const parameters = oauth.validateAuthResponse(server, client, callback, state);
 const exchange = await oauth.authorizationCodeGrantRequest(server, client, authenticate, parameters, REDIRECT_URI, verifier, http);
-const tokens = await oauth.processAuthorizationCodeResponse(server, client, exchange.clone(), { expectedNonce: nonce, requireIdToken: true });
+const tokens = await oauth.processAuthorizationCodeResponse(server, client, exchange, { expectedNonce: nonce, requireIdToken: true });
 await oauth.validateApplicationLevelSignature(server, exchange, http); // checks the ID token's signature by our JWKS
 const claims = oauth.getValidatedIdTokenClaims(tokens);
 

@@ -1,0 +1,195 @@
+package test
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/twin"
+	"github.com/shiftgrant/shiftgrant/twin/person"
+)
+
+// gatewayConfig is what a test varies in the configuration of `shiftgrant serve`.
+type gatewayConfig struct {
+	port         int    // 0 takes a free one
+	upstream     string // issuer
+	clientSecret string
+	twin         string // URL of the twin that plays AWS; "" for none
+	redirect     string // of the public app "test-app"
+}
+
+// servedGateway is a running `shiftgrant serve`.
+type servedGateway struct {
+	url     string
+	data    string
+	log     *lockedBuffer
+	command *exec.Cmd
+}
+
+// startGateway runs `shiftgrant serve` with a configuration file, as an operator does.
+func startGateway(t *testing.T, c gatewayConfig) *servedGateway {
+	t.Helper()
+	if c.port == 0 {
+		c.port = freePort(t)
+	}
+	if c.twin == "" {
+		c.twin = closedPort(t)
+	}
+	// A unix socket's path is short.
+	dir, err := os.MkdirTemp("", "sg-serve-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	g := &servedGateway{url: fmt.Sprintf("http://localhost:%d", c.port), data: filepath.Join(dir, "data"), log: &lockedBuffer{}}
+	file := filepath.Join(dir, "shiftgrant.yaml")
+	content := fmt.Sprintf(`issuer: %[1]s
+listen: 127.0.0.1:%[2]d
+data: %[3]s
+operations: {listen: "127.0.0.1:%[8]d"}
+upstreams:
+  - name: company
+    display_name: The company
+    issuer: %[4]s
+    client_id: shiftgrant
+    client_secret: env:UPSTREAM_SECRET
+    scopes: [openid, profile, email]
+warehouses:
+  - name: tickit
+    region: %[5]s
+    cluster: tickit
+    database: dev
+    data_api_endpoint: %[6]s
+    identity: {role_arn: "%[7]s", sts_endpoint: %[6]s}
+apps:
+  - {id: test-app, name: Test app, type: public, redirect_uris: ["%[9]s"]}
+`, g.url, c.port, g.data, c.upstream, twin.Region, c.twin, twin.RoleARN, freePort(t), c.redirect)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.command = exec.Command(binary, "serve", "--config", file)
+	g.command.Env = append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(c.clientSecret, "unused"))
+	g.command.Stderr = g.log
+	if err := g.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- g.command.Wait() }()
+	t.Cleanup(func() {
+		_ = g.command.Process.Signal(os.Interrupt)
+		select {
+		case <-exited:
+		case <-time.After(40 * time.Second):
+			_ = g.command.Process.Kill()
+			t.Errorf("shiftgrant serve did not stop:\n%s", g.log)
+		}
+	})
+	waitFor(t, g.url+"/readyz", g.log)
+	return g
+}
+
+// waitFor waits until a URL answers 200.
+func waitFor(t *testing.T, url string, log fmt.Stringer) {
+	t.Helper()
+	for range 300 {
+		response, err := http.Get(url)
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("%s does not answer:\n%s", url, log)
+}
+
+// freePort is one that nobody listens on now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// closedPort is the URL of a server that is down.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("http://localhost:%d", freePort(t))
+}
+
+// startProvider runs npm oidc-provider, with its own pages, as the company's IdP.
+func startProvider(t *testing.T, redirect, secret string) string {
+	t.Helper()
+	if _, err := os.Stat("clients/node_modules"); err != nil {
+		t.Fatal("the npm clients are not installed: run `npm ci` in test/clients, or `make test`, which does")
+	}
+	port := freePort(t)
+	command := exec.Command("node", "oidc-provider.mjs")
+	command.Dir = "clients"
+	command.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port), "CLIENT_ID=shiftgrant", "CLIENT_SECRET="+secret, "REDIRECT_URI="+redirect)
+	log := &lockedBuffer{}
+	command.Stderr = log
+	output, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if lines.Text() == "READY" {
+			go func() {
+				for lines.Scan() { // keep its output from blocking it
+				}
+			}()
+			return fmt.Sprintf("http://localhost:%d", port)
+		}
+	}
+	t.Fatalf("oidc-provider did not start:\n%s", log)
+	return ""
+}
+
+func TestRealIdPSignsPeopleIn(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	gatewayURL := fmt.Sprintf("http://localhost:%d", port)
+	const secret = "a-secret-of-the-company-idp"
+	provider := startProvider(t, gatewayURL+"/signin/callback/company", secret)
+	world, err := twin.Start(t.Context(), twin.Config{Listen: "127.0.0.1:0", Issuer: gatewayURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = world.Close() })
+	startGateway(t, gatewayConfig{port: port, upstream: provider, clientSecret: secret, twin: world.URL(), redirect: "http://127.0.0.1/callback"})
+
+	var result struct {
+		Claims map[string]any
+		Rows   [][]any
+	}
+	script(t, "oauth4webapi", person.New("bob", "anything"), map[string]string{
+		"ISSUER": gatewayURL, "CLIENT_ID": "test-app", "CLIENT_SECRET": "", "REDIRECT_URI": "http://127.0.0.1:49153/callback", "SCOPE": everything,
+	}, &result)
+	if got := fmt.Sprint(result.Rows); got != "[[bob]]" {
+		t.Errorf("rows %s, want bob's current_user", got)
+	}
+	if name, _ := result.Claims["name"].(string); !strings.Contains(name, "oidc-provider") {
+		t.Errorf("claims %v, want the name from oidc-provider", result.Claims)
+	}
+}
