@@ -1,280 +1,359 @@
 // Package audit keeps the record of who did what: one JSON line for each sign-in, consent,
 // revocation, change of an app, and statement.
 //
-// A record is durable when Write returns, and callers write before they act: what cannot be
-// recorded does not happen. Concurrent writers share one fsync.
+// A record is on disk when [Log.Write] returns, and callers write before they act: what cannot
+// be recorded does not happen. Those who write at the same time share one fsync. A sink that
+// does not take records is waited for, two seconds, and no longer.
 //
-// Each record carries a number and the SHA-256 of the record before it, so that a changed,
-// missing or inserted line is found ([Verify]). Who can write the file can also write a new
-// chain from any point on: the chain shows tampering only to somebody who kept a later hash
-// elsewhere. Secrets have no field here.
+// Each record has a number and the SHA-256 of the line before it, so [Verify] finds a line that
+// was changed, taken out or put in. The chain does not protect its own end: who can write the
+// file can cut it, or write a new end from any point on. Only somebody who kept a later head
+// elsewhere can tell.
+//
+// Secrets have no field here; a token of ours that somebody put into a statement is masked.
+// Whatever else is in a text, it cannot end the line or reach a terminal: control and
+// formatting characters are escaped.
 package audit
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// ErrUnavailable says that the record could not be written in time. Nothing may be done that it
-// was to tell of.
+// ErrUnavailable says that the record could not be written, or not in time. What it was to tell
+// of must not be done.
 var ErrUnavailable = errors.New("the audit record cannot be written")
 
 // A Record is one thing that happened. Empty fields are left out.
 type Record struct {
-	Time       time.Time     `json:"time"`
-	Kind       string        `json:"kind"` // "consent", "statement.started", …
-	RequestID  string        `json:"request_id,omitempty"`
-	Tenant     string        `json:"tenant,omitempty"`
-	Person     string        `json:"person,omitempty"` // our id
-	DatabaseAs string        `json:"database_user,omitempty"`
-	App        string        `json:"app,omitempty"`
-	Grant      string        `json:"grant,omitempty"`
-	Warehouse  string        `json:"warehouse,omitempty"`
-	Scopes     string        `json:"scopes,omitempty"`
-	Label      string        `json:"label,omitempty"`     // what Redshift's own log knows a statement by
-	Statement  string        `json:"statement,omitempty"` // its text, or …
-	SHA256     string        `json:"statement_sha256,omitempty"`
-	Outcome    string        `json:"outcome,omitempty"`
-	SQLState   string        `json:"sqlstate,omitempty"`
-	Rows       int64         `json:"rows,omitempty"`
-	Truncated  bool          `json:"truncated,omitempty"`
-	Duration   time.Duration `json:"duration_ns,omitempty"`
-	QueryID    int64         `json:"redshift_query_id,omitempty"`
-	Remote     string        `json:"remote,omitempty"`
-	Detail     string        `json:"detail,omitempty"`
+	Time        time.Time     `json:"time"` // the zero time is now
+	Kind        string        `json:"kind"` // "consent", "statement.started", …
+	RequestID   string        `json:"request_id,omitempty"`
+	Tenant      string        `json:"tenant,omitempty"`
+	Person      string        `json:"person,omitempty"` // our id
+	PersonName  string        `json:"person_name,omitempty"`
+	DatabaseAs  string        `json:"database_user,omitempty"`
+	App         string        `json:"app,omitempty"`
+	Grant       string        `json:"grant,omitempty"`
+	Warehouse   string        `json:"warehouse,omitempty"`
+	Scopes      string        `json:"scopes,omitempty"`
+	StatementID string        `json:"statement_id,omitempty"`
+	Label       string        `json:"label,omitempty"`     // what Redshift's own log knows a statement by
+	Statement   string        `json:"statement,omitempty"` // its text, or …
+	SHA256      string        `json:"statement_sha256,omitempty"`
+	Outcome     string        `json:"outcome,omitempty"`
+	SQLState    string        `json:"sqlstate,omitempty"`
+	Rows        int64         `json:"rows,omitempty"`
+	Bytes       int64         `json:"bytes,omitempty"`
+	Truncated   bool          `json:"truncated,omitempty"`
+	Duration    time.Duration `json:"duration_ns,omitempty"`
+	QueryID     int64         `json:"redshift_query_id,omitempty"`
+	Remote      string        `json:"remote,omitempty"`
+	Detail      string        `json:"detail,omitempty"`
 }
 
-// line is a record with its place in the chain.
-type line struct {
-	Number   int64  `json:"n"`
-	Previous string `json:"previous"`
-	Record
-}
+// The kinds of record that the log writes about itself.
+const (
+	kindReopened = "audit.reopened"
+	kindRepaired = "audit.repaired"
+)
 
 // Config says where the record goes.
 type Config struct {
-	Path string // of the file; it is made with mode 0600
+	Path string // of the file; it is made with mode 0600. A named pipe will do as well
 	// Patience is how long Write waits for a sink that does not take the record; 0 is 2 s.
 	Patience time.Duration
-	Logger   *slog.Logger // nil: nothing is logged
+	Now      func() time.Time // nil is time.Now
+	Logger   *slog.Logger     // nil: nothing is logged
 }
 
 // Log is the open record. It is safe for concurrent use.
 type Log struct {
 	config  Config
-	file    *os.File
 	queue   chan *entry
 	closing chan struct{}
-	done    chan struct{}
-	once    sync.Once
+	closed  chan struct{}
+	closer  sync.Once
+	file    atomic.Pointer[os.File]
 
-	// The end of the chain, owned by run.
-	number   int64
-	previous string
+	// What follows belongs to the goroutine that writes.
+	chain
+	cutTo int64 // the size that the file must have before it is written; whole for as it is
 }
 
+const whole = -1
+
+// entry waits to be written.
 type entry struct {
-	record Record
+	body   []byte      // the record without its place in the chain; nil asks to open the file again
+	left   atomic.Bool // the writer of it: it was told that it cannot be written
 	result chan error
 }
 
 const (
 	defaultPatience = 2 * time.Second
-	maxBatch        = 256
+	maxTogether     = 256
 )
 
-// Open opens the record and finds the end of its chain. A last line that a crash cut short is
-// ended, so that it stays visible and the next record starts on a line of its own.
+// Open opens the record and goes on with its chain. What a crash left of an unfinished last
+// record is moved to a file beside it, and the record says so.
 func Open(config Config) (*Log, error) {
 	if config.Patience == 0 {
 		config.Patience = defaultPatience
 	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	file, err := os.OpenFile(config.Path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	l := &Log{config: config, queue: make(chan *entry, maxTogether), closing: make(chan struct{}), closed: make(chan struct{}), cutTo: whole}
+	file, err := openPrivately(config.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open audit record: %w", err)
 	}
-	l := &Log{config: config, file: file, queue: make(chan *entry, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+	l.file.Store(file)
 	if err := l.resume(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open audit record %s: %w", config.Path, err), file.Close())
+		return nil, fmt.Errorf("open audit record %s: %w", config.Path, errors.Join(err, file.Close()))
 	}
 	go l.run()
 	return l, nil
 }
 
-// resume reads the chain to its end.
-func (l *Log) resume() error {
-	reader := bufio.NewReaderSize(l.file, 1<<16)
-	for {
-		text, err := reader.ReadBytes('\n')
-		if len(text) > 0 && text[len(text)-1] != '\n' {
-			l.config.Logger.Warn("the audit record's last line was cut short by a crash; it is kept as it is", "bytes", len(text))
-			if _, err := l.file.Write([]byte{'\n'}); err != nil {
-				return err
-			}
-			return nil
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var last line
-		if json.Unmarshal(text, &last) == nil && last.Number > 0 {
-			l.number, l.previous = last.Number, digest(text)
-		}
+// openPrivately opens for appending. For reading, too, so that a pipe opens before somebody
+// reads it. A file that is there keeps its mode: who lets a log shipper read it means to.
+func openPrivately(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
 	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
-func digest(text []byte) string {
-	hash := sha256.Sum256(bytes.TrimSuffix(text, []byte{'\n'}))
-	return hex.EncodeToString(hash[:])
+// syncFolder makes the name of a new file as durable as its contents.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
-// Write keeps a record. When it returns nil, the record survives a crash; otherwise the error
-// is ErrUnavailable and the record may or may not be there.
+// Write returns nil when the record is on disk. Otherwise the error wraps ErrUnavailable. A
+// caller whose request has ended in the meantime does not take the record along: what it tells
+// of may have happened.
 func (l *Log) Write(ctx context.Context, record Record) error {
 	if record.Time.IsZero() {
-		record.Time = time.Now()
+		record.Time = l.config.Now()
 	}
-	record.Time = record.Time.UTC()
-	// A caller who goes away does not take the record along: what it tells of may go on.
+	body, err := encode(record)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return l.submit(ctx, &entry{body: body, result: make(chan error, 1)})
+}
+
+// Reopen opens the file anew, for who has moved it away. The chain goes on in the new one, which
+// says so in its first record.
+func (l *Log) Reopen(ctx context.Context) error {
+	return l.submit(ctx, &entry{result: make(chan error, 1)})
+}
+
+func (l *Log) submit(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Patience)
 	defer cancel()
-	e := &entry{record, make(chan error, 1)}
 	select {
 	case l.queue <- e:
 	case <-ctx.Done():
-		return ErrUnavailable
+		return fmt.Errorf("%w: nothing was written for %v", ErrUnavailable, l.config.Patience)
 	case <-l.closing:
-		return ErrUnavailable
+		return fmt.Errorf("%w: it is closed", ErrUnavailable)
 	}
 	select {
 	case err := <-e.result:
 		return err
 	case <-ctx.Done():
-		return ErrUnavailable
-	case <-l.done:
-		return ErrUnavailable
+		e.left.Store(true)
+		return fmt.Errorf("%w: nothing was written for %v", ErrUnavailable, l.config.Patience)
+	case <-l.closed:
+		select {
+		case err := <-e.result:
+			return err
+		default:
+			return fmt.Errorf("%w: it is closed", ErrUnavailable)
+		}
 	}
 }
 
 func (l *Log) run() {
-	defer close(l.done)
+	defer close(l.closed)
 	for {
 		select {
 		case first := <-l.queue:
-			l.commit(l.collect(first))
+			l.handle(first)
 		case <-l.closing:
+			for {
+				select {
+				case first := <-l.queue:
+					l.handle(first)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// handle writes what waits, together.
+func (l *Log) handle(next *entry) {
+	var group []*entry
+	for next != nil {
+		if next.body == nil {
+			l.answer(group)
+			next.result <- l.reopen()
 			return
 		}
+		group = append(group, next)
+		next = l.next(len(group))
+	}
+	l.answer(group)
+}
+
+// next is one more for a group, or nil when it is time to write.
+func (l *Log) next(have int) *entry {
+	if have == maxTogether {
+		return nil
+	}
+	if len(l.queue) == 0 {
+		runtime.Gosched() // who is ready to run may be about to write
+	}
+	select {
+	case next := <-l.queue:
+		return next
+	default:
+		return nil
 	}
 }
 
-func (l *Log) collect(first *entry) []*entry {
-	batch := []*entry{first}
-	for len(batch) < maxBatch {
-		select {
-		case next := <-l.queue:
-			batch = append(batch, next)
-		default:
-			return batch
+// answer appends a group and tells each caller how it went.
+func (l *Log) answer(group []*entry) {
+	var bodies [][]byte
+	for _, e := range group {
+		if !e.left.Load() {
+			bodies = append(bodies, e.body)
 		}
 	}
-	return batch
-}
-
-// commit writes a batch with one write and one fsync. The chain moves on only if both succeed.
-func (l *Log) commit(batch []*entry) {
-	number, previous := l.number, l.previous
-	var text bytes.Buffer
-	for _, e := range batch {
-		number++
-		encoded, err := json.Marshal(line{number, previous, e.record})
-		if err != nil { // no field of a record can cause it
-			encoded = fmt.Appendf(nil, `{"n":%d,"previous":%q,"kind":"unreadable"}`, number, previous)
-		}
-		text.Write(encoded)
-		text.WriteByte('\n')
-		previous = digest(encoded)
-	}
-	err := l.persist(text.Bytes())
-	if err != nil {
-		l.config.Logger.Error("write audit record", "error", err)
-		err = ErrUnavailable
-	} else {
-		l.number, l.previous = number, previous
-	}
-	for _, e := range batch {
+	err := l.append(bodies...)
+	for _, e := range group {
 		e.result <- err
 	}
 }
 
-// persist appends whole lines or nothing: what a full disk cut short is taken back.
+// append writes records with one write and one fsync. The chain moves on only if both succeed.
+func (l *Log) append(bodies ...[]byte) error {
+	if len(bodies) == 0 {
+		return nil
+	}
+	ahead := l.chain
+	var text []byte
+	for _, body := range bodies {
+		text = ahead.appendLine(text, body)
+	}
+	if err := l.persist(text); err != nil {
+		l.config.Logger.Error("write audit record", "path", l.config.Path, "records", len(bodies), "error", err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	l.chain = ahead
+	return nil
+}
+
+// persist appends whole records or none: what a full disk cut short is taken back, at the
+// latest before the next is written.
 func (l *Log) persist(text []byte) error {
-	before, err := l.file.Seek(0, io.SeekEnd)
+	file := l.file.Load()
+	if err := l.takeBack(file); err != nil {
+		return err
+	}
+	info, err := file.Stat()
 	if err != nil {
-		before = -1 // a sink that is no file
+		return err
 	}
-	if _, err = l.file.Write(text); err == nil {
-		err = l.file.Sync()
+	if !info.Mode().IsRegular() {
+		_, err := file.Write(text) // a pipe has no disk to wait for
+		return err
 	}
-	if err != nil && before >= 0 {
-		err = errors.Join(err, l.file.Truncate(before))
+	l.cutTo = info.Size()
+	if _, err = file.Write(text); err == nil {
+		err = file.Sync()
 	}
-	return err
+	if err != nil {
+		return errors.Join(err, l.takeBack(file))
+	}
+	l.cutTo = whole
+	return nil
 }
 
-// Close writes what is waiting no more, and closes the file. It does not wait for ever for a
-// sink that blocks.
+// takeBack cuts off what a failed write left.
+func (l *Log) takeBack(file *os.File) error {
+	if l.cutTo == whole {
+		return nil
+	}
+	if err := file.Truncate(l.cutTo); err != nil {
+		return fmt.Errorf("take back half a record: %w", err)
+	}
+	l.cutTo = whole
+	return nil
+}
+
+func (l *Log) reopen() error {
+	file, err := openPrivately(l.config.Path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	before := l.file.Swap(file)
+	l.cutTo = whole
+	if err := before.Close(); err != nil {
+		l.config.Logger.Warn("close the audit record that was moved away", "error", err)
+	}
+	return l.note(kindReopened, "")
+}
+
+// note records what happened to the log itself.
+func (l *Log) note(kind, detail string) error {
+	body, err := encode(Record{Time: l.config.Now(), Kind: kind, Detail: detail})
+	if err != nil {
+		return err
+	}
+	return l.append(body)
+}
+
+// Close writes what waits and closes the file. It does not wait for ever for a sink that
+// blocks.
 func (l *Log) Close() error {
-	l.once.Do(func() { close(l.closing) })
-	select {
-	case <-l.done:
-	case <-time.After(l.config.Patience):
-	}
-	return l.file.Close()
-}
-
-// Verify reads a record and checks its chain. It gives the number of records, or an error that
-// names the first line that does not follow from the one before it. A line that a crash cut
-// short is passed over.
-func Verify(r io.Reader) (int64, error) {
-	reader := bufio.NewReaderSize(r, 1<<16)
-	var count int64
-	previous := ""
-	for number := 1; ; number++ {
-		text, err := reader.ReadBytes('\n')
-		if len(text) > 0 {
-			var read line
-			switch {
-			case json.Unmarshal(text, &read) != nil:
-				// Only a crash leaves half a line, and then the next one continues the chain.
-			case read.Number != count+1 || read.Previous != previous:
-				return count, fmt.Errorf("audit record: line %d does not follow from the one before it: it was changed, or one is missing", number)
-			default:
-				count, previous = read.Number, digest(text)
-			}
+	var err error
+	l.closer.Do(func() {
+		close(l.closing)
+		select {
+		case <-l.closed:
+			err = l.file.Load().Close()
+		case <-time.After(l.config.Patience):
+			// Closing ends a write to a pipe; one to a disk that hangs cannot be ended.
+			err = errors.Join(ErrUnavailable, l.file.Load().Close())
 		}
-		if errors.Is(err, io.EOF) {
-			return count, nil
-		}
-		if err != nil {
-			return count, fmt.Errorf("read audit record: %w", err)
-		}
-	}
+	})
+	return err
 }
