@@ -52,6 +52,7 @@ func TestAZ14ConsentIsRememberedForProvenAppsOnly(t *testing.T) {
 		{name: "when it wants a prompt", app: stargazer, again: []string{"prompt", "consent"}},
 		{name: "another person", app: stargazer, who: "bob"},
 		{name: "a confidential app on loopback", app: desk},
+		{name: "a public app over https", app: spa},
 		{name: "a public app on loopback", app: public},
 		{name: "a public app with a scheme of its own", app: phone},
 		{name: "an app that nobody reviewed", app: unreviewed},
@@ -126,6 +127,7 @@ func TestAZ16ConsentIsBoundToTheSession(t *testing.T) {
 	}{
 		{"another person", "bob", sealed, nil, 400},
 		{"another session of the same person", "alice@2", sealed, nil, 400},
+		{"another person in the same session", "bob@session-of-alice", sealed, nil, 400},
 		{"nobody", "", sealed, nil, 400},
 		{"an altered question", "alice", string(altered), nil, 400},
 		{"no question", "alice", "", nil, 400},

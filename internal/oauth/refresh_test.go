@@ -54,6 +54,21 @@ func TestTK05RefreshTokenIsBoundToClientAndScope(t *testing.T) {
 	}
 }
 
+// One app cannot end the connections of another with an old token that it has found.
+func TestOldTokenInForeignHandsEndsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, first := w.connect("alice", public)
+	second := w.refresh(public, first).string("refresh_token")
+	third := w.refresh(public, second).string("refresh_token")
+	if got := w.refresh(phone, first); got.status != 400 || got.string("error") != "invalid_grant" {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if got := w.refresh(public, third); got.status != 200 || w.audit.count("token.reuse") != 0 {
+		t.Errorf("afterwards the app itself: %d %s", got.status, got.text)
+	}
+}
+
 // TK-07, T05: an answer that was lost can be asked for again, and makes no second leaf.
 func TestTK07LostRefreshAnswerCanBeAskedForAgain(t *testing.T) {
 	t.Parallel()
@@ -107,6 +122,9 @@ func TestTK06StolenRefreshTokenEndsTheFamily(t *testing.T) {
 		w := newWorld(t)
 		access, first := w.connect("alice", public)
 		presented := c.steal(w, first)
+		if err := w.works(access); err != nil { // now it is cached
+			t.Fatal(err)
+		}
 		if got := w.refresh(public, presented); got.status != 400 || got.string("error") != "invalid_grant" {
 			t.Errorf("%s: %d %s", c.name, got.status, got.text)
 		}

@@ -206,6 +206,20 @@ func TestTK03ReplayedCodeEndsTheGrant(t *testing.T) {
 	}
 }
 
+func TestTK03ReplayCountsAlsoWhenTheCodeHasExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	code := w.code("alice", good(public))
+	access := w.redeem(public, code).string("access_token")
+	w.pass(2 * time.Minute)
+	if got := w.redeem(public, code); got.status != 400 || got.string("error") != "invalid_grant" {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if err := w.works(access); !errors.Is(err, grant.ErrRevoked) {
+		t.Errorf("the thief, or the app, keeps its token: %v", err)
+	}
+}
+
 // T03: fifty at once.
 func TestT03ParallelRedemptionsHaveOneWinner(t *testing.T) {
 	t.Parallel()

@@ -54,6 +54,7 @@ var (
 	observer  = grant.App{ID: "observer", Name: "Observer", Type: grant.Confidential, RedirectURIs: []string{"https://observer.example/callback?tenant=1"}, Origin: grant.FromAdmin}
 	desk      = grant.App{ID: "desk", Name: "Desk", Type: grant.Confidential, RedirectURIs: []string{"http://localhost:7421/callback"}, Origin: grant.FromConfig}
 	public    = grant.App{ID: "cli-demo", Name: "Command line", Type: grant.Public, RedirectURIs: []string{"http://127.0.0.1/callback"}, Origin: grant.FromConfig}
+	spa       = grant.App{ID: "spa", Name: "Browser app", Type: grant.Public, RedirectURIs: []string{"https://spa.example/callback"}, Origin: grant.FromConfig}
 	phone     = grant.App{ID: "phone", Name: "Phone", Type: grant.Public, RedirectURIs: []string{"com.example.phone:/callback"}, Origin: grant.FromConfig}
 )
 
@@ -85,7 +86,7 @@ func newWorld(t *testing.T, changes ...func(*oauth.Config)) *world {
 	}
 	w.config = config
 	w.rebuild(func(*oauth.Config) {})
-	for _, app := range []grant.App{stargazer, observer, desk, public, phone} {
+	for _, app := range []grant.App{stargazer, observer, desk, public, spa, phone} {
 		w.putApp(app)
 	}
 	for _, name := range []string{"alice", "bob"} {
@@ -185,7 +186,8 @@ func signer(t *testing.T) *issuer.Issuer {
 	return made
 }
 
-// door is the sign-in of the tests: the cookie "who" says who is signed in.
+// door is the sign-in of the tests: the cookie "who" says who is signed in, and after an @ in
+// which session.
 type door struct {
 	world *world
 	begun []string
@@ -201,12 +203,15 @@ func (d *door) Person(r *http.Request) (*signin.Current, error) {
 	if err != nil {
 		return nil, signin.ErrSignedOut
 	}
-	name, session, _ := strings.Cut(cookie.Value, "@")
+	name, session, named := strings.Cut(cookie.Value, "@")
+	if !named {
+		session = "session-of-" + name
+	}
 	person, err := d.world.store.Person(r.Context(), grant.DefaultTenant, "per_"+name)
 	if err != nil {
 		return nil, err
 	}
-	current := &signin.Current{Person: person, SessionID: "session of " + name + session, AuthTime: time.Date(2026, 11, 23, 11, 30, 0, 0, time.UTC)}
+	current := &signin.Current{Person: person, SessionID: session, AuthTime: time.Date(2026, 11, 23, 11, 30, 0, 0, time.UTC)}
 	if d.fresh {
 		current.AuthTime = d.world.clock()
 	}
