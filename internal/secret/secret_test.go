@@ -23,7 +23,7 @@ func TestNoWayOfPrintingShowsTheSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, printed := range map[string]string{
-		"%v": fmt.Sprintf("%v", text), "%s": fmt.Sprintf("%s", text), "%q": fmt.Sprintf("%q", text),
+		"%v": fmt.Sprintf("%v", text), "%s": fmt.Sprintf("<%s>", text), "%q": fmt.Sprintf("%q", text),
 		"%+v": fmt.Sprintf("%+v", held), "%#v": fmt.Sprintf("%#v", held), "%x": fmt.Sprintf("%x", text),
 		"pointer": fmt.Sprintf("%v", &held), "json": string(marshalled), "slog": log.String(),
 	} {

@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -48,6 +49,7 @@ type Config struct {
 type Store struct {
 	database database
 	now      func() time.Time
+	closing  func() error // once
 }
 
 // database is SQLite or PostgreSQL. The functions that it runs return an answer (isAnswer) or
@@ -76,11 +78,12 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.closing = sync.OnceValue(s.database.close)
 	return s, nil
 }
 
-// Close waits for the writes that were accepted and closes the database.
-func (s *Store) Close() error { return s.database.close() }
+// Close waits for the writes that were accepted and closes the database. It may be called twice.
+func (s *Store) Close() error { return s.closing() }
 
 // Ping says whether the store can be read and written.
 func (s *Store) Ping(ctx context.Context) error {
