@@ -195,9 +195,9 @@ func (w *world) token(t *testing.T, name string, scope ...string) string {
 
 // answer is a response of the SQL API.
 type answer struct {
-	Status  int
-	Header  http.Header
-	Body    string
+	Status  int            `json:"-"`
+	Header  http.Header    `json:"-"`
+	Body    string         `json:"-"`
 	Rows    [][]any        `json:"rows"`
 	Columns []any          `json:"columns"`
 	Problem map[string]any `json:"-"`

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +45,8 @@ consent page; then what an app does: exchange the code.`,
 			return nil
 		},
 	}
-	command.Flags().StringVar(&gateway, "gateway", fmt.Sprintf("http://localhost:%d", devPort), "`URL` of the gateway that dev started")
+	command.Flags().StringVar(&gateway, "gateway", cmp.Or(os.Getenv("SHIFTGRANT_GATEWAY"), fmt.Sprintf("http://localhost:%d", devPort)),
+		"`URL` of the gateway that dev started, if not in $SHIFTGRANT_GATEWAY")
 	command.Flags().StringVar(&scopes, "scope", demoScopes, "scopes to ask for")
 	return command
 }

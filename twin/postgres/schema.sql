@@ -145,6 +145,8 @@ CREATE POLICY concerts ON tickit.listing FOR SELECT TO bob USING (
 
 -- admin reads and writes anywhere, but is no superuser.
 GRANT pg_read_all_data, pg_write_all_data TO admin;
+-- In Redshift the role sys:monitor shows everybody's statements.
+GRANT pg_read_all_stats TO admin;
 GRANT CREATE ON DATABASE dev TO admin;
 GRANT CREATE, USAGE ON SCHEMA tickit, finance, public TO admin;
 GRANT ALL ON ALL TABLES IN SCHEMA tickit, finance TO admin;
