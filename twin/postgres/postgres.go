@@ -321,9 +321,9 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := s.connect(ctx, superuser, "postgres")
+		err := s.greet(ctx)
 		if err == nil {
-			return conn.Close(ctx)
+			return nil
 		}
 		select {
 		case <-s.ended:
@@ -333,6 +333,18 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// greet connects once. A server that accepts while it starts, and then says nothing, must not hold
+// up the next try.
+func (s *Server) greet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	conn, err := s.connect(ctx, superuser, "postgres")
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
 }
 
 // Connect opens a connection as a database user, with the rights of that user and no more. An
