@@ -79,6 +79,23 @@ func (s *Store) Grants(ctx context.Context, tenant, personID string) ([]grant.Gr
 	return grants, err
 }
 
+// RecentGrants lists a person's living grants of one app on one warehouse, the newest first and at
+// most limit of them: an app that signs people in often makes many.
+func (s *Store) RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string, limit int) ([]grant.Grant, error) {
+	var grants []grant.Grant
+	err := s.read(ctx, "list recent grants", func(t *tx) error {
+		return t.rows(func(scan func(...any) error) error {
+			var g grant.Grant
+			err := scan(intoGrant(&g)...)
+			grants = append(grants, g)
+			return err
+		}, `SELECT `+grantColumns+` FROM grants WHERE grants.tenant = $1 AND grants.person_id = $2 AND grants.app_id = $3 AND grants.warehouse = $4
+			AND grants.revoked_at = 0 AND (grants.expires_at = 0 OR grants.expires_at > $5)
+			ORDER BY grants.created_at DESC LIMIT $6`, tenant, personID, appID, warehouse, milliseconds(s.now()), int64(limit))
+	})
+	return grants, err
+}
+
 // RevokeGrant ends a grant and with it everything that descends from it. One that is revoked
 // already stays as it is.
 func (s *Store) RevokeGrant(ctx context.Context, tenant, id, why string, at time.Time) error {

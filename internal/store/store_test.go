@@ -152,6 +152,20 @@ func TestGrants(t *testing.T) {
 		list, err := s.Grants(ctx, tenant, "per_alice")
 		check(t, "list", err, nil)
 		same(t, "living grants, the newest first", list, []grant.Grant{newer, older})
+		for _, c := range []struct {
+			what, app, warehouse string
+			limit                int
+			want                 []grant.Grant
+		}{
+			{"recent ones", older.AppID, older.Warehouse, 16, []grant.Grant{newer, older}},
+			{"the most recent one", older.AppID, older.Warehouse, 1, []grant.Grant{newer}},
+			{"those of another app", "another", older.Warehouse, 16, nil},
+			{"those on another warehouse", older.AppID, "another", 16, nil},
+		} {
+			list, err := s.RecentGrants(ctx, tenant, "per_alice", c.app, c.warehouse, c.limit)
+			check(t, c.what, err, nil)
+			same(t, c.what, list, c.want)
+		}
 
 		at := start.Add(time.Minute)
 		check(t, "revoke", s.RevokeGrant(ctx, tenant, older.ID, "by you", at), nil)
