@@ -42,6 +42,10 @@ func New(username, password string) *Person {
 	}}
 }
 
+// Cookies are those that the person's browser sends to a URL, for a program that goes on with
+// the session by itself.
+func (p *Person) Cookies(u *url.URL) []*http.Cookie { return p.browser.Jar.Cookies(u) }
+
 // Answer is what a person presses on the consent page.
 type Answer string
 
