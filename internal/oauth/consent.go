@@ -21,9 +21,6 @@ const (
 	consentTime = 10 * time.Minute
 	// sealedField is the form field with the sealed question.
 	sealedField = "request"
-	// earlierGrants is how many of an app's earlier grants are looked at for a consent that
-	// covers the request.
-	earlierGrants = 16
 )
 
 // A question is what a person is asked, as it travels in the form: sealed for their session, so
@@ -50,7 +47,7 @@ func (s *Server) askForConsent(w http.ResponseWriter, r *http.Request, q *asking
 		RedirectURI: q.redirectURI, State: q.state, Challenge: q.challenge, Nonce: q.nonce,
 		Scopes: q.scopes, Warehouse: warehouse, Expires: s.now().Add(consentTime),
 	}
-	live, err := s.store.RecentGrants(r.Context(), s.tenant, asked.PersonID, asked.AppID, warehouse, earlierGrants)
+	live, err := s.store.RecentGrants(r.Context(), s.tenant, asked.PersonID, asked.AppID, warehouse)
 	if err != nil {
 		s.unavailable(w, r, "look up earlier consent", err)
 		return

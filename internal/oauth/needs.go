@@ -22,8 +22,8 @@ type Store interface {
 	CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error
 	Grant(ctx context.Context, tenant, id string) (grant.Grant, error)
 	Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error)
-	// RecentGrants are the newest living ones of an app on a warehouse.
-	RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string, limit int) ([]grant.Grant, error)
+	// RecentGrants are a few of the newest living ones of an app on a warehouse.
+	RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string) ([]grant.Grant, error)
 	RevokeGrant(ctx context.Context, tenant, id, why string, at time.Time) error
 
 	Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, error)

@@ -127,11 +127,11 @@ func (s *shelf) Grants(ctx context.Context, tenant, personID string) ([]grant.Gr
 	return s.Store.Grants(ctx, tenant, personID)
 }
 
-func (s *shelf) RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string, limit int) ([]grant.Grant, error) {
+func (s *shelf) RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string) ([]grant.Grant, error) {
 	if err := s.begin("RecentGrants"); err != nil {
 		return nil, err
 	}
-	return s.Store.RecentGrants(ctx, tenant, personID, appID, warehouse, limit)
+	return s.Store.RecentGrants(ctx, tenant, personID, appID, warehouse)
 }
 
 func (s *shelf) RevokeGrant(ctx context.Context, tenant, id, why string, at time.Time) error {

@@ -73,15 +73,18 @@ func (s *Store) Grants(ctx context.Context, tenant, personID string) ([]grant.Gr
 			grants = append(grants, g)
 			return err
 		}, `SELECT `+grantColumns+` FROM grants WHERE grants.tenant = $1 AND grants.person_id = $2
-			AND grants.revoked_at = 0 AND (grants.expires_at = 0 OR grants.expires_at > $3)
+			AND grants.revoked_at = 0 AND (grants.expires_at = 0 OR grants.expires_at > CAST($3 AS BIGINT))
 			ORDER BY grants.created_at DESC, grants.id`, tenant, personID, milliseconds(s.now()))
 	})
 	return grants, err
 }
 
-// RecentGrants lists a person's living grants of one app on one warehouse, the newest first and at
-// most limit of them: an app that signs people in often makes many.
-func (s *Store) RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string, limit int) ([]grant.Grant, error) {
+// A bare parameter in these two beside the partial index on expires_at, or as a LIMIT, makes SQLite
+// plan the query anew for each value; an expression does not.
+
+// RecentGrants lists a person's living grants of one app on one warehouse, the newest first and
+// only a few of them: an app that signs people in often makes many.
+func (s *Store) RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string) ([]grant.Grant, error) {
 	var grants []grant.Grant
 	err := s.read(ctx, "list recent grants", func(t *tx) error {
 		return t.rows(func(scan func(...any) error) error {
@@ -90,8 +93,8 @@ func (s *Store) RecentGrants(ctx context.Context, tenant, personID, appID, wareh
 			grants = append(grants, g)
 			return err
 		}, `SELECT `+grantColumns+` FROM grants WHERE grants.tenant = $1 AND grants.person_id = $2 AND grants.app_id = $3 AND grants.warehouse = $4
-			AND grants.revoked_at = 0 AND (grants.expires_at = 0 OR grants.expires_at > $5)
-			ORDER BY grants.created_at DESC LIMIT $6`, tenant, personID, appID, warehouse, milliseconds(s.now()), int64(limit))
+			AND grants.revoked_at = 0 AND (grants.expires_at = 0 OR grants.expires_at > CAST($5 AS BIGINT))
+			ORDER BY grants.created_at DESC LIMIT 4`, tenant, personID, appID, warehouse, milliseconds(s.now()))
 	})
 	return grants, err
 }
