@@ -110,6 +110,7 @@ type Server struct {
 	keys    map[string][]byte // rotation keys by id
 	newest  string
 	cache   accessCache
+	apps    appCache
 	origins *http.CrossOriginProtection
 
 	accessLifetime time.Duration

@@ -131,7 +131,9 @@ func newWorldWith(t *testing.T, standard string, names ...string) *world {
 	})
 }
 
+// putApp lets a second pass, after which a change of an app is seen everywhere.
 func (w *world) putApp(app grant.App) {
+	defer w.pass(time.Second)
 	app.Tenant = grant.DefaultTenant
 	if app.Type == grant.Confidential {
 		app.Secrets = []grant.AppSecret{{ID: "old", Hash: grant.HashToken("an older secret")}, {ID: "new", Hash: grant.HashToken(secretOf(app.ID))}}
