@@ -48,6 +48,8 @@ type Person struct {
 	Disabled     bool
 	CreatedAt    time.Time
 	SeenAt       time.Time // last sign-in
+	// SignedOutAt ends the browser sessions that began before it; zero ends none.
+	SignedOutAt time.Time
 }
 
 // DisplayName is the best name for showing the person to themself.
@@ -154,4 +156,25 @@ type Access struct {
 	App       App
 	Scopes    Scopes // of this token: the grant's or fewer
 	ExpiresAt time.Time
+	Token     Hash      // what was presented
+	CheckedAt time.Time // when the store was asked, at the latest; zero for never
+}
+
+// Claim is what must stay good while something runs for this access.
+func (a *Access) Claim() Claim { return Claim{a.Grant.Tenant, a.Grant.ID, a.Token} }
+
+// A Claim names the grant and the token that something runs on. That the token expires does not
+// end it: a token is good for beginning, and what has begun may finish.
+type Claim struct {
+	Tenant  string
+	GrantID string
+	Token   Hash // zero for none in particular
+}
+
+// A Filter chooses grants of a tenant. An empty field chooses any.
+type Filter struct {
+	GrantID   string
+	AppID     string
+	PersonID  string
+	Warehouse string
 }

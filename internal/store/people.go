@@ -9,7 +9,7 @@ import (
 )
 
 const personColumns = `people.tenant, people.id, people.issuer, people.subject, people.name, people.email,
-	people.database_user, people.disabled, people.created_at, people.seen_at`
+	people.database_user, people.disabled, people.created_at, people.seen_at, people.signed_out_at`
 
 func intoPerson(p *grant.Person) []any {
 	return []any{
@@ -18,6 +18,7 @@ func intoPerson(p *grant.Person) []any {
 		flagColumn{&p.Disabled},
 		timeColumn{&p.CreatedAt},
 		timeColumn{&p.SeenAt},
+		timeColumn{&p.SignedOutAt},
 	}
 }
 
