@@ -3,10 +3,12 @@ package grant
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"math/big"
+	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
@@ -94,11 +96,15 @@ func ParseToken(kind Kind, presented string) (Hash, error) {
 // HashToken is the stored form of a token.
 func HashToken(token string) Hash { return sha256.Sum256([]byte(token)) }
 
-// NewID makes an identifier that is unique but not secret: prefix, "_", 22 base62 digits
-// (128 random bits).
+// NewID makes an identifier that is unique but not secret: prefix, "_", 22 base62 digits. They
+// begin with the time, as a UUID of version 7 does, so that what is made together lies together
+// in an index; 80 bits are random.
 func NewID(prefix string) string {
-	var entropy [16]byte
-	rand.Read(entropy[:])
+	var id [16]byte
+	rand.Read(id[6:])
+	milliseconds := uint64(time.Now().UnixMilli())
+	binary.BigEndian.PutUint16(id[:2], uint16(milliseconds>>32))
+	binary.BigEndian.PutUint32(id[2:6], uint32(milliseconds))
 	b := append(make([]byte, 0, len(prefix)+23), prefix...)
-	return string(appendBase62(append(b, '_'), new(big.Int).SetBytes(entropy[:]), 22))
+	return string(appendBase62(append(b, '_'), new(big.Int).SetBytes(id[:]), 22))
 }
