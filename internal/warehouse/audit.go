@@ -29,6 +29,7 @@ const (
 	Failed    = "failed"    // Redshift refused it; SQLState says why
 	Canceled  = "canceled"  // by the app, or because it went away
 	TimedOut  = "timed out" // ran longer than allowed
+	Revoked   = "revoked"   // cancelled, because its grant or token ended
 	Refused   = "refused"   // never reached Redshift: a full queue, no credentials
 	Repeated  = "repeated"  // the same statement once more, by its idempotency key; it ran once
 	Lost      = "lost"      // how it ended is not known
@@ -47,6 +48,8 @@ func outcomeOf(err error) (outcome, sqlState string) {
 		return Failed, refusal.SQLState
 	case errors.Is(err, ErrTimeout):
 		return TimedOut, ""
+	case errors.Is(err, ErrRevoked):
+		return Revoked, ""
 	case errors.Is(err, redshift.ErrCanceled), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Canceled, ""
 	case errors.As(err, &busy), errors.As(err, &access):

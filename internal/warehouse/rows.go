@@ -8,18 +8,25 @@ import (
 type rows struct {
 	redshift.Rows
 	run      *run // nil for a result that is read once more
+	guard    *guard
+	release  func() // of what the guard is bound to; nil for nothing
 	maxRows  int64
 	maxBytes int64
 
 	count, bytes int64
 	limit        string // which limit ended the rows
 	over         bool
+	revoked      bool
 }
 
 // Next looks one row beyond a limit, so that a result that just fits is not called cut.
 func (r *rows) Next() bool {
 	if r.over {
 		return false
+	}
+	if r.guard.ended.Load() { // rows that have arrived already are not handed on either
+		r.revoked = true
+		return r.finish("")
 	}
 	if !r.Rows.Next() {
 		return r.finish("")
@@ -52,9 +59,13 @@ func (r *rows) Err() error {
 	if r.limit != "" {
 		return nil
 	}
-	err := r.Rows.Err()
+	// Rows that were all read before are whole, whatever happened since.
+	if r.revoked {
+		return ErrRevoked
+	}
+	err := r.guard.or(r.Rows.Err())
 	if r.run != nil {
-		err = r.run.timeoutOr(err)
+		err = r.run.causeOr(err)
 	}
 	return err
 }
@@ -78,6 +89,9 @@ func (r *rows) Close() error {
 		}
 		_ = r.run.end(outcome, r.Summary())
 		r.run.cancel()
+	}
+	if r.release != nil {
+		r.release()
 	}
 	r.over = true
 	return err

@@ -83,36 +83,37 @@ func (s *Session) Query(ctx context.Context, statement redshift.Statement) (reds
 	if err != nil {
 		return nil, err
 	}
-	run.ctx, run.cancel = context.WithTimeoutCause(ctx, s.house.config.StatementTimeout, ErrTimeout)
+	run.within(ctx)
 	result, err := s.kept.Query(run.ctx, statement)
 	if err != nil {
 		defer run.cancel()
 		return nil, run.end(err, redshift.Summary{})
 	}
-	return s.limit(result, run), nil
+	return s.limit(result, run, run.guard), nil
 }
 
-func (s *Session) limit(result redshift.Rows, run *run) redshift.Rows {
+func (s *Session) limit(result redshift.Rows, run *run, guard *guard) *rows {
 	return &rows{
-		Rows: result, run: run,
+		Rows: result, run: run, guard: guard,
 		maxRows: smaller(s.maxRows, s.access.Grant.Limits.MaxRows), maxBytes: s.access.Grant.Limits.MaxBytes,
 	}
 }
 
 // begin does what comes before a statement, in this order: may it run, is there a place for it,
-// is it on record.
+// is its grant good still, is it on record.
 func (s *Session) begin(ctx context.Context, statement *redshift.Statement) (*run, error) {
 	if err := s.Check(statement.SQL); err != nil {
 		return nil, err
 	}
-	person := s.access.Grant.Tenant + "\x00" + s.access.Person.ID
-	release, err := s.house.slots.acquire(ctx, person, s.target.Name)
+	guard := s.house.overseer.guard(s.access.Claim())
+	release, err := s.place(ctx, guard)
 	if err != nil {
+		guard.release()
 		return nil, err
 	}
 	statement.Label = label(s.access, web.RequestID(ctx))
 	run := &run{
-		house: s.house, ctx: ctx, cancel: func() {}, release: release, started: s.house.config.Now(),
+		house: s.house, ctx: ctx, cancel: func() {}, release: release, guard: guard, started: s.house.config.Now(),
 		record: recordOf(s.access, s.target.Name, web.RequestID(ctx), statement.Label),
 	}
 	start := run.record
@@ -122,9 +123,26 @@ func (s *Session) begin(ctx context.Context, statement *redshift.Statement) (*ru
 	}
 	if err := s.house.config.Audit.Write(ctx, start); err != nil {
 		release()
+		guard.release()
 		return nil, fmt.Errorf("%w: %w", ErrAudit, err)
 	}
 	return run, nil
+}
+
+// place waits for a place to run, and looks at the grant again when it has one.
+func (s *Session) place(ctx context.Context, guard *guard) (release func(), err error) {
+	ctx, unbind := guard.bind(ctx)
+	defer unbind()
+	person := s.access.Grant.Tenant + "\x00" + s.access.Person.ID
+	release, err = s.house.slots.acquire(ctx, person, s.target.Name)
+	if err != nil {
+		return nil, guard.or(err)
+	}
+	if err := s.house.overseer.stillGood(ctx, s.access); err != nil {
+		release()
+		return nil, guard.or(err)
+	}
+	return release, nil
 }
 
 // label is what joins Redshift's log to our record. It fits the Data API's StatementName and
@@ -148,15 +166,28 @@ type run struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	release func()
+	guard   *guard
 	started time.Time
 	record  audit.Record
 	ended   sync.Once
 }
 
-// timeoutOr tells a limit of ours from the end of the request.
-func (r *run) timeoutOr(err error) error {
-	if err != nil && errors.Is(context.Cause(r.ctx), ErrTimeout) {
-		return ErrTimeout
+// within gives the statement its time, and an end with its grant.
+func (r *run) within(ctx context.Context) {
+	bound, unbind := r.guard.bind(ctx)
+	timed, cancel := context.WithTimeoutCause(bound, r.house.config.StatementTimeout, ErrTimeout)
+	r.ctx, r.cancel = timed, func() {
+		cancel()
+		unbind()
+	}
+}
+
+// causeOr tells a limit of ours, and a revocation, from the end of the request.
+func (r *run) causeOr(err error) error {
+	for _, cause := range []error{ErrTimeout, ErrRevoked} {
+		if err != nil && errors.Is(context.Cause(r.ctx), cause) {
+			return cause
+		}
 	}
 	return err
 }
@@ -164,9 +195,10 @@ func (r *run) timeoutOr(err error) error {
 // end writes the record of the end and frees the place. The first call counts. It does not cancel:
 // rows that are being read may still need the context.
 func (r *run) end(err error, summary redshift.Summary) error {
-	err = r.timeoutOr(err)
+	err = r.causeOr(err)
 	r.ended.Do(func() {
 		r.release()
+		r.guard.release()
 		end := r.record
 		end.Kind, end.Time = StatementEnded, r.house.config.Now()
 		end.Outcome, end.SQLState = outcomeOf(err)

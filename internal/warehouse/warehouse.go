@@ -8,7 +8,8 @@
 // Every door goes through here, so what holds here holds everywhere: a grant reaches its own
 // warehouse and no other; a scope is asked for before a statement; a statement is one statement;
 // rows and bytes end at the grant's limits and the caller is told so; nothing runs without its
-// audit record; nobody takes more than their share; and what runs too long is cancelled.
+// audit record; nobody takes more than their share; and what runs too long, or longer than its
+// grant, is cancelled.
 //
 // What a person may read is decided by Redshift, for the database user whose credentials the
 // session has. The look at the text of a statement (classify.go) is one more wall in front of
@@ -84,6 +85,8 @@ type Warehouse struct {
 type Config struct {
 	Warehouses []Warehouse
 	Audit      Audit
+	// Grants is asked about the grants of what runs, so that a revocation ends it; nil is nobody.
+	Grants Grants
 	// HashStatements keeps the SHA-256 of a statement in the audit record in place of its text.
 	HashStatements bool
 
@@ -114,10 +117,11 @@ type Info struct {
 
 // Warehouses are all that the gateway has.
 type Warehouses struct {
-	config  Config
-	slots   *slots
-	pool    *pool
-	watches *watches
+	config   Config
+	slots    *slots
+	pool     *pool
+	watches  *watches
+	overseer *overseer
 }
 
 // New checks the configuration.
@@ -146,6 +150,7 @@ func New(config Config) (*Warehouses, error) {
 		config.Now = time.Now
 	}
 	w := &Warehouses{config: config, slots: newSlots(config), watches: newWatches()}
+	w.overseer = newOverseer(&w.config)
 	w.pool = newPool(config.MaxSessions, config.SessionIdle, config.Logger)
 	return w, nil
 }
@@ -218,5 +223,6 @@ func (w *Warehouses) List(access *grant.Access) []Info {
 // sessions.
 func (w *Warehouses) Close() {
 	w.watches.close()
+	w.overseer.close()
 	w.pool.close()
 }

@@ -93,7 +93,7 @@ func (s *Session) Submit(ctx context.Context, statement redshift.Statement) (str
 	if err != nil {
 		return "", run.end(err, redshift.Summary{})
 	}
-	run.ctx, run.cancel = context.WithTimeoutCause(s.house.watches.ctx, s.house.config.StatementTimeout, ErrTimeout)
+	run.within(s.house.watches.ctx)
 	added := &watch{run: run, id: id, kept: s.kept, detached: detached, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	added.turn <- struct{}{}
 	if !s.house.watches.add(s.watchKey(id), added) {
@@ -114,28 +114,41 @@ func (s *Session) Fetch(ctx context.Context, id string, wait time.Duration) (red
 	if !ok {
 		return nil, ErrNotDetached
 	}
-	watched := s.house.watches.find(s.watchKey(id))
-	if watched == nil {
-		result, err := detached.Fetch(ctx, id, wait)
-		if err != nil {
-			return nil, err
-		}
-		return s.limit(result, nil), nil
+	guard := s.house.overseer.guard(s.access.Claim())
+	ctx, unbind := guard.bind(ctx)
+	release := func() {
+		guard.release()
+		unbind()
 	}
-	var result redshift.Rows
-	err := watched.inTurn(ctx, wait, func(wait time.Duration) (ended bool, err error) {
+	watched := s.house.watches.find(s.watchKey(id))
+	result, err := fetch(ctx, detached, watched, id, wait)
+	if err != nil {
+		defer release()
+		return nil, guard.or(err)
+	}
+	fetched := s.limit(result, nil, guard)
+	fetched.release = release
+	if watched != nil {
+		fetched.run = watched.run // whose end goes on record with the rows that were read
+	}
+	return fetched, nil
+}
+
+func fetch(ctx context.Context, detached redshift.Detached, watched *watch, id string, wait time.Duration) (result redshift.Rows, err error) {
+	if watched == nil {
+		return detached.Fetch(ctx, id, wait)
+	}
+	err = watched.inTurn(ctx, wait, func(wait time.Duration) (ended bool, err error) {
 		result, err = detached.Fetch(ctx, id, wait)
 		return err == nil || isEnd(err), err
 	})
-	if err != nil {
-		if isEnd(err) {
-			watched.end(err, redshift.Summary{})
-		}
-		return nil, err
+	switch {
+	case err == nil:
+		watched.finish.Do(func() { close(watched.done) })
+	case isEnd(err):
+		watched.end(err, redshift.Summary{})
 	}
-	// The end goes on record with the rows that were read.
-	watched.finish.Do(func() { close(watched.done) })
-	return s.limit(result, watched.run), nil
+	return result, err
 }
 
 // Describe tells how a statement is doing.
@@ -236,21 +249,24 @@ func (w *watch) sleep(pause time.Duration) bool {
 	case <-w.done:
 		return false
 	case <-w.run.ctx.Done():
-		if errors.Is(context.Cause(w.run.ctx), ErrTimeout) {
-			w.stop()
+		if why := w.run.causeOr(errStopped); why != errStopped {
+			w.stop(why)
 		}
 		return false
 	}
 }
 
-// stop cancels what ran too long.
-func (w *watch) stop() {
+// errStopped is that the gateway ends, and the statement goes on.
+var errStopped = errors.New("nobody watches any more")
+
+// stop cancels what ran too long, or has lost its grant.
+func (w *watch) stop(why error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.run.ctx), cancelTime)
 	defer cancel()
 	if err := w.detached.Cancel(ctx, w.id); err != nil {
-		w.run.house.config.Logger.Error("cancel a statement that ran too long", "error", err, "label", w.run.record.Label)
+		w.run.house.config.Logger.Error("cancel a statement", "why", why, "error", err, "label", w.run.record.Label)
 	}
-	w.end(ErrTimeout, redshift.Summary{})
+	w.end(why, redshift.Summary{})
 }
 
 // describe records the end of a statement as Redshift tells it.
