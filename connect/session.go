@@ -148,6 +148,10 @@ func (s *Session) save(ctx context.Context, state sessionState) error {
 // ID names the session; it is no secret, and opens nothing. Forms can be bound to it.
 func (s *Session) ID() string { return s.id }
 
+// StartedAt is when the session began here, which can be long after the person signed in at the
+// issuer (Identity.AuthTime).
+func (s *Session) StartedAt() time.Time { return s.current().CreatedAt }
+
 // Identity is who signed in.
 func (s *Session) Identity() Identity { return s.current().Identity }
 

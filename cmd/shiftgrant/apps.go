@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,19 +10,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
-	"github.com/shiftgrant/shiftgrant/internal/gateway"
 )
 
 func newApps() *cobra.Command {
-	var data string
 	command := &cobra.Command{
 		Use:   "apps",
 		Short: "Register apps at the running gateway",
 		Long: `Register apps at the running gateway, through the admin socket in its data folder.
 Apps of the configuration file are listed too, but changed there.`,
 	}
-	command.PersistentFlags().StringVar(&data, "data", "/var/lib/shiftgrant", "data `folder` of the gateway")
-	client := func() *admin.Client { return admin.NewClient(filepath.Join(data, gateway.AdminSocket)) }
+	client := overSocket(command)
 	command.AddCommand(newAppsAdd(client), newAppsList(client), newAppsRemove(client), newAppsRotate(client))
 	return command
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/internal/web"
@@ -30,6 +31,17 @@ type Store interface {
 	CreateApp(ctx context.Context, app grant.App) error
 	RemoveApp(ctx context.Context, tenant, id string, at time.Time) error
 	SetAppSecrets(ctx context.Context, tenant, id string, secrets []grant.AppSecret) error
+
+	FindGrants(ctx context.Context, tenant string, f grant.Filter, limit int) ([]grant.Grant, error)
+	// RevokeGrants tells how many it ended.
+	RevokeGrants(ctx context.Context, tenant string, f grant.Filter, why string, at time.Time) (int, error)
+
+	People(ctx context.Context, tenant string) ([]grant.Person, error)
+	// FindPerson takes an id or a database user.
+	FindPerson(ctx context.Context, tenant, name string) (grant.Person, error)
+	DisablePerson(ctx context.Context, tenant, id string, at time.Time) error
+	EnablePerson(ctx context.Context, tenant, id string) error
+	SignOutPerson(ctx context.Context, tenant, id string, at time.Time) error
 }
 
 // Config is what the admin API is built from.
@@ -39,7 +51,7 @@ type Config struct {
 	// CheckID refuses app ids that mean something else; nil refuses none.
 	CheckID func(id string) error
 	// Audit makes a change durable in the record before it happens.
-	Audit  func(ctx context.Context, kind, app string) error
+	Audit  func(ctx context.Context, record audit.Record) error
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -83,6 +95,10 @@ func Handler(config Config) http.Handler {
 	mux.HandleFunc("POST /apps", s.add)
 	mux.HandleFunc("DELETE /apps/{id}", s.remove)
 	mux.HandleFunc("POST /apps/{id}/secrets", s.rotate)
+	mux.HandleFunc("GET /grants", s.listGrants)
+	mux.HandleFunc("POST /grants/revoke", s.revokeGrants)
+	mux.HandleFunc("GET /people", s.listPeople)
+	mux.HandleFunc("POST /people/{name}/{change}", s.changePerson)
 	return web.Log(config.Logger, mux)
 }
 
@@ -137,7 +153,7 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 		shown, stored = s.newSecret()
 		app.Secrets = []grant.AppSecret{stored}
 	}
-	if err := s.Audit(r.Context(), "app.added", app.ID); err != nil {
+	if err := s.record(r, audit.Record{Kind: "app.added", App: app.ID}); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -186,7 +202,7 @@ func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := s.Audit(r.Context(), "app.removed", app.ID); err != nil {
+	if err := s.record(r, audit.Record{Kind: "app.removed", App: app.ID}); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -211,7 +227,7 @@ func (s *server) rotate(w http.ResponseWriter, r *http.Request) {
 	shown, stored := s.newSecret()
 	app.Secrets = append(app.Secrets, stored)
 	app.Secrets = app.Secrets[max(len(app.Secrets)-grant.MaxAppSecrets, 0):]
-	if err := s.Audit(r.Context(), "app.secret_rotated", app.ID); err != nil {
+	if err := s.record(r, audit.Record{Kind: "app.secret_rotated", App: app.ID}); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -241,10 +257,16 @@ func (s *server) newSecret() (secret.Text, grant.AppSecret) {
 	return token, grant.AppSecret{ID: grant.NewID("sec"), Hash: grant.HashToken(token.Reveal()), CreatedAt: s.Now()}
 }
 
+// record writes down what is about to change.
+func (s *server) record(r *http.Request, change audit.Record) error {
+	change.Tenant, change.RequestID, change.Outcome = s.Tenant, web.RequestID(r.Context()), "by admin"
+	return s.Audit(r.Context(), change)
+}
+
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, grant.ErrNotFound):
-		web.WriteProblem(w, r, web.Problem{Status: http.StatusNotFound, Title: "No such app", Detail: "shiftgrant apps list shows those there are."})
+		web.WriteProblem(w, r, web.Problem{Status: http.StatusNotFound, Title: "There is nothing of this name", Detail: "shiftgrant apps list, people list and grants list show what there is."})
 	case errors.Is(err, grant.ErrExists):
 		web.WriteProblem(w, r, web.Problem{Status: http.StatusConflict, Title: "An app with this id exists", Detail: "Choose another id, or remove the app first."})
 	default:

@@ -14,13 +14,16 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
 // fakeStore keeps apps in memory.
 type fakeStore struct {
-	mu   sync.Mutex
-	apps map[string]grant.App
+	mu     sync.Mutex
+	apps   map[string]grant.App
+	grants []grant.Grant
+	people map[string]grant.Person
 }
 
 func (s *fakeStore) App(_ context.Context, _, id string) (grant.App, error) {
@@ -101,11 +104,11 @@ func start(t *testing.T) *fixture {
 			}
 			return nil
 		},
-		Audit: func(_ context.Context, kind, app string) error {
+		Audit: func(_ context.Context, record audit.Record) error {
 			if f.auditFails {
 				return errors.New("disk full")
 			}
-			f.audit = append(f.audit, kind+" "+app)
+			f.audit = append(f.audit, strings.Join(slices.DeleteFunc([]string{record.Kind, record.App, record.Person, record.Grant}, func(s string) bool { return s == "" }), " "))
 			return nil
 		},
 	})}
@@ -191,7 +194,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		{"bad redirect", change(func(a *admin.App) { a.RedirectURIs = []string{"http://x.example/"} }), "use https"},
 		{"two scopes in one", change(func(a *admin.App) { a.Scopes = []string{"sql:read sql:write"} }), "string of its own"},
 		{"taken id", change(func(a *admin.App) { a.ID = "phone" }), "Choose another id"},
-		{"remove an unknown app", f.RemoveApp(t.Context(), "nobody"), "No such app"},
+		{"remove an unknown app", f.RemoveApp(t.Context(), "nobody"), "nothing of this name"},
 		{"remove a configured app", f.RemoveApp(t.Context(), "fixed"), "configuration file"},
 		{"rotate a configured app", rotate("fixed"), "configuration file"},
 		{"rotate a public app", rotate("phone"), "no secret"},

@@ -31,7 +31,7 @@ func (g *Gateway) openWarehouses() error {
 	}
 	var err error
 	g.warehouses, err = warehouse.New(warehouse.Config{
-		Warehouses: all, Audit: countedAudit{g.audit, g.metrics}, HashStatements: g.config.Audit.Statement == "sha256",
+		Warehouses: all, Audit: countedAudit{g.audit, g.metrics}, Grants: g.store, HashStatements: g.config.Audit.Statement == "sha256",
 		MaxConcurrentPerPerson: g.config.Limits.StatementsPerPerson, MaxConcurrentPerWarehouse: g.config.Limits.StatementsPerWarehouse,
 		StatementTimeout: time.Duration(g.config.Limits.StatementTimeout), MaxRows: g.config.Limits.RowsPerStatement,
 		Logger: g.logger, Now: g.now,

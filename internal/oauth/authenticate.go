@@ -31,7 +31,7 @@ func (s *Server) Authenticate(ctx context.Context, presented string) (*grant.Acc
 	now := s.now()
 	access, epoch := s.cache.get(hash, now)
 	if access == nil {
-		if access, err = s.lookUp(ctx, hash); err != nil {
+		if access, err = s.lookUp(ctx, hash, now); err != nil {
 			return nil, err
 		}
 		s.cache.put(hash, access, now, epoch)
@@ -42,7 +42,7 @@ func (s *Server) Authenticate(ctx context.Context, presented string) (*grant.Acc
 	return access, nil
 }
 
-func (s *Server) lookUp(ctx context.Context, hash grant.Hash) (*grant.Access, error) {
+func (s *Server) lookUp(ctx context.Context, hash grant.Hash, now time.Time) (*grant.Access, error) {
 	access, err := s.store.Access(ctx, s.tenant, hash)
 	if errors.Is(err, grant.ErrNotFound) || errors.Is(err, grant.ErrRevoked) {
 		return nil, err
@@ -50,6 +50,7 @@ func (s *Server) lookUp(ctx context.Context, hash grant.Hash) (*grant.Access, er
 	if err != nil {
 		return nil, fmt.Errorf("look up access token: %w", err)
 	}
+	access.Token, access.CheckedAt = hash, now
 	return access, nil
 }
 

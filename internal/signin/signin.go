@@ -7,7 +7,7 @@
 // let in, because they would read as the first.
 //
 // What it does not know is whether the IdP still employs the person: a session lasts its time,
-// unless somebody ends it here.
+// unless the person ends it, or an operator who disables them or signs them out.
 package signin
 
 import (
@@ -156,6 +156,10 @@ func (s *SignIn) Person(r *http.Request) (*Current, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		// Times are stored to the millisecond: a session of the same one counts as before.
+		if !session.StartedAt().Truncate(time.Millisecond).After(person.SignedOutAt) {
+			continue
 		}
 		return &Current{Person: person, SessionID: session.ID(), AuthTime: identity.AuthTime}, nil
 	}

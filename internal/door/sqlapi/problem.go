@@ -61,6 +61,10 @@ func problemOf(err error) (problem web.Problem, retryAfter time.Duration) {
 		return web.Problem{Type: "unknown-warehouse", Status: http.StatusForbidden, Detail: "This token is not for such a warehouse. GET /v1/warehouses lists what it is for."}, 0
 	case errors.Is(err, warehouse.ErrTimeout):
 		return web.Problem{Type: "statement-timeout", Status: http.StatusGatewayTimeout, Detail: "The statement ran longer than this gateway allows and was cancelled."}, 0
+	case errors.Is(err, warehouse.ErrRevoked):
+		return revoked, 0
+	case errors.Is(err, warehouse.ErrLiveness):
+		return unavailable("Nothing was run, because the token cannot be checked at the moment. Keep it, and try again."), 5 * time.Second
 	case errors.Is(err, warehouse.ErrNotDetached):
 		return web.Problem{Type: "not-detached", Status: http.StatusNotImplemented, Detail: "This warehouse cannot run statements in the background. Use POST /v1/query."}, 0
 	case errors.Is(err, redshift.ErrCanceled):
@@ -85,6 +89,12 @@ func problemOf(err error) (problem web.Problem, retryAfter time.Duration) {
 		Type: "warehouse-failed", Status: http.StatusBadGateway, Title: "The warehouse could not be asked",
 		Detail: "Something between the gateway and the warehouse failed. The operator finds it in the log under this request id.",
 	}, 0
+}
+
+// revoked is what a running statement ends with when somebody takes its access away.
+var revoked = web.Problem{
+	Type: "invalid-token", Status: http.StatusUnauthorized, Title: "The access has ended",
+	Detail: "The access token, or the grant behind it, ended before the statement did, and the statement was cancelled. Connect again.",
 }
 
 func unavailable(detail string) web.Problem {
@@ -132,6 +142,11 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 			ResourceMetadata: a.config.ResourceMetadata, Error: web.InsufficientScope,
 			Description: "The statement needs more than the token allows", Scope: scope.Needs.String(),
 		}
+		challenge.Write(w, r, problem)
+		return
+	}
+	if errors.Is(err, warehouse.ErrRevoked) {
+		challenge := web.Challenge{ResourceMetadata: a.config.ResourceMetadata, Error: web.InvalidToken, Description: "The access token has been revoked"}
 		challenge.Write(w, r, problem)
 		return
 	}

@@ -1,0 +1,84 @@
+package oauth_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/oauth"
+	"github.com/shiftgrant/shiftgrant/internal/web"
+)
+
+// T12: whatever is revoked, by whichever replica, is refused by every replica a second later.
+func TestT12RevocationReachesEveryReplica(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		revoke    func(w *world, access, refresh string) error
+		refreshes bool // an access token alone was revoked
+	}{
+		"a token": {func(w *world, access, _ string) error {
+			w.revoke(public, access)
+			return nil
+		}, true},
+		"a grant": {func(w *world, _, refresh string) error {
+			w.revoke(public, refresh)
+			return nil
+		}, false},
+		"a person": {func(w *world, _, _ string) error {
+			return w.store.DisablePerson(t.Context(), grant.DefaultTenant, "per_alice", w.clock())
+		}, false},
+		"an app": {func(w *world, _, _ string) error {
+			return w.store.RemoveApp(t.Context(), grant.DefaultTenant, public.ID, w.clock())
+		}, false},
+		"a tenant": {func(w *world, _, _ string) error {
+			_, err := w.store.RevokeGrants(t.Context(), grant.DefaultTenant, grant.Filter{}, "test", w.clock())
+			return err
+		}, false},
+	} {
+		w := newWorld(t)
+		access, refresh := w.connect("alice", public)
+		replica, err := oauth.New(w.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, server := range []*oauth.Server{w.server, replica} { // into the caches
+			if found, err := server.Authenticate(t.Context(), access); err != nil || !found.CheckedAt.Equal(w.clock()) || found.Token == (grant.Hash{}) {
+				t.Fatalf("%s: before: %+v, %v", name, found, err)
+			}
+		}
+		if err := c.revoke(w, access, refresh); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		w.pass(time.Second)
+		for i, server := range []*oauth.Server{w.server, replica} {
+			if _, err := server.Authenticate(t.Context(), access); !errors.Is(err, grant.ErrRevoked) && !errors.Is(err, grant.ErrNotFound) {
+				t.Errorf("%s: replica %d: %v", name, i, err)
+			}
+		}
+		w.http = web.Log(w.config.Logger, replica.Handler())
+		if answer := w.refresh(public, refresh); (answer.status == http.StatusOK) != c.refreshes {
+			t.Errorf("%s: refresh at the other replica: %d %v", name, answer.status, answer.text)
+		}
+	}
+}
+
+// A person who is let in again goes on where they were.
+func TestDisabledPersonsGrantsWorkAgainWhenTheyAreEnabled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, refresh := w.connect("alice", public)
+	if err := w.store.DisablePerson(t.Context(), grant.DefaultTenant, "per_alice", w.clock()); err != nil {
+		t.Fatal(err)
+	}
+	if answer := w.refresh(public, refresh); answer.status != http.StatusBadRequest || answer.string("error") != "invalid_grant" {
+		t.Errorf("disabled: %d %s", answer.status, answer.text)
+	}
+	if err := w.store.EnablePerson(t.Context(), grant.DefaultTenant, "per_alice"); err != nil {
+		t.Fatal(err)
+	}
+	if answer := w.refresh(public, refresh); answer.status != http.StatusOK {
+		t.Errorf("enabled again: %d %v", answer.status, answer.text)
+	}
+}
