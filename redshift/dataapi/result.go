@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/placeholder"
 )
 
 // hint is what is known or guessed of a statement before AWS is asked.
@@ -25,7 +26,7 @@ func expectation(answer executeAnswer, sql string) hint {
 	switch {
 	case answer.Status == redshift.Finished && answer.HasResultSet:
 		return rowsCertain
-	case !answer.Status.Final() && asksForRows(sql):
+	case !answer.Status.Final() && placeholder.AsksForRows(sql):
 		return rowsLikely
 	}
 	return noRowsLikely
