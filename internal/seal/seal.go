@@ -21,7 +21,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // ErrOpen is returned for a value that does not open: altered, sealed for another place, or
@@ -35,8 +38,15 @@ const (
 	saltSize = 16
 )
 
-// Ring holds the keys: the newest seals, all open. It is safe for concurrent use.
+// Ring holds the keys: the newest seals, all open. It is safe for concurrent use, and its keys
+// can be replaced while it is used.
 type Ring struct {
+	current atomic.Pointer[keySet]
+	reload  reload
+}
+
+// A keySet is never changed.
+type keySet struct {
 	newest uint32
 	keys   map[uint32][]byte
 }
@@ -49,10 +59,33 @@ type Key struct {
 
 // NewRing builds a ring; the key with the highest version seals.
 func NewRing(keys ...Key) (*Ring, error) {
+	r := &Ring{}
+	return r, r.Replace(keys...)
+}
+
+// Replace puts other keys in the place of those that there are. What only a key that is gone
+// can open does not open any more.
+func (r *Ring) Replace(keys ...Key) error {
+	set, err := newKeySet(keys)
+	if err == nil {
+		r.current.Store(set)
+	}
+	return err
+}
+
+// Newest is the version that seals.
+func (r *Ring) Newest() uint32 { return r.current.Load().newest }
+
+// Versions lists all versions, the oldest first.
+func (r *Ring) Versions() []uint32 {
+	return slices.Sorted(maps.Keys(r.current.Load().keys))
+}
+
+func newKeySet(keys []Key) (*keySet, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("build key ring: no key given")
 	}
-	ring := &Ring{keys: make(map[uint32][]byte, len(keys))}
+	ring := &keySet{keys: make(map[uint32][]byte, len(keys))}
 	for _, key := range keys {
 		if len(key.Bytes) != KeySize {
 			return nil, fmt.Errorf("build key ring: key version %d has %d bytes, want %d", key.Version, len(key.Bytes), KeySize)
@@ -75,6 +108,9 @@ type Place struct {
 	Tenant  string // the tenant's name
 	Owner   string // the person, session or app the value is about
 	Purpose string // what it is, such as "upstream-token"
+	// Generation tells successive values of one place apart, so that none passes for a later
+	// one; 0 where there is only one.
+	Generation int64
 }
 
 // additional encodes a place so that no two places have the same bytes.
@@ -84,19 +120,23 @@ func (p Place) additional() []byte {
 		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}
+	if p.Generation != 0 {
+		b = binary.AppendVarint(b, p.Generation)
+	}
 	return b
 }
 
 // Seal encrypts plain for one place.
 func (r *Ring) Seal(plain []byte, place Place) ([]byte, error) {
+	set := r.current.Load()
 	header := make([]byte, 0, 5+saltSize+len(plain)+64)
 	header = append(header, format)
-	header = binary.BigEndian.AppendUint32(header, r.newest)
+	header = binary.BigEndian.AppendUint32(header, set.newest)
 	salt := make([]byte, saltSize)
 	rand.Read(salt) // never fails since Go 1.24
 	header = append(header, salt...)
 
-	aead, err := derive(r.keys[r.newest], salt, place.Purpose)
+	aead, err := derive(set.keys[set.newest], salt, place.Purpose)
 	if err != nil {
 		return nil, fmt.Errorf("seal for %s: %w", place.Purpose, err)
 	}
@@ -109,8 +149,8 @@ func (r *Ring) Open(sealed []byte, place Place) ([]byte, error) {
 	if len(sealed) < 5+saltSize || sealed[0] != format {
 		return nil, ErrOpen
 	}
-	key, ok := r.keys[binary.BigEndian.Uint32(sealed[1:5])]
-	if !ok {
+	key := r.key(binary.BigEndian.Uint32(sealed[1:5]))
+	if key == nil {
 		return nil, ErrOpen
 	}
 	aead, err := derive(key, sealed[5:5+saltSize], place.Purpose)
