@@ -48,8 +48,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
-
-	"github.com/shiftgrant/shiftgrant/internal/seal"
 )
 
 // Config says who the app is and what it asks for. Issuer, ClientID, RedirectURL and Key must be
@@ -70,6 +68,8 @@ type Config struct {
 	// Key is 32 random bytes that seal cookies and sessions. Keep it: another key signs
 	// everybody out.
 	Key []byte
+	// PreviousKeys open what was sealed before Key came, so that a new key signs nobody out.
+	PreviousKeys [][]byte
 	// Sessions keeps who is signed in; nil keeps it in memory, until the process ends.
 	Sessions SessionStore
 	// SessionLifetime ends a session whatever happens; 0 is 30 days. SessionIdle ends one that is
@@ -100,7 +100,7 @@ type Config struct {
 // Client is one app at one issuer. It is safe for concurrent use.
 type Client struct {
 	config   Config
-	ring     *seal.Ring
+	ring     keyRing
 	sessions SessionStore
 	cookies  cookies
 	http     *http.Client // for the issuer
@@ -135,9 +135,9 @@ func New(config Config) (*Client, error) {
 	case config.ClientID == "":
 		return nil, errors.New("connect: ClientID is missing")
 	}
-	ring, err := seal.NewRing(seal.Key{Version: 1, Bytes: config.Key})
+	ring, err := newKeyRing(config.Key, config.PreviousKeys)
 	if err != nil {
-		return nil, fmt.Errorf("connect: Key must be %d random bytes", seal.KeySize)
+		return nil, err
 	}
 	for _, path := range []string{config.AfterLogin, config.AfterLogout} {
 		if path != "" && !IsLocalPath(path) {

@@ -47,6 +47,7 @@ type Store interface {
 // Config is what the admin API is built from.
 type Config struct {
 	Store  Store
+	Keys   Keys
 	Tenant string
 	// CheckID refuses app ids that mean something else; nil refuses none.
 	CheckID func(id string) error
@@ -95,6 +96,8 @@ func Handler(config Config) http.Handler {
 	mux.HandleFunc("POST /apps", s.add)
 	mux.HandleFunc("DELETE /apps/{id}", s.remove)
 	mux.HandleFunc("POST /apps/{id}/secrets", s.rotate)
+	mux.HandleFunc("GET /keys", s.listKeys)
+	mux.HandleFunc("POST /keys", s.rotateKey)
 	mux.HandleFunc("GET /grants", s.listGrants)
 	mux.HandleFunc("POST /grants/revoke", s.revokeGrants)
 	mux.HandleFunc("GET /people", s.listPeople)

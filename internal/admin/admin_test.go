@@ -24,6 +24,7 @@ type fakeStore struct {
 	apps   map[string]grant.App
 	grants []grant.Grant
 	people map[string]grant.Person
+	keys   ring
 }
 
 func (s *fakeStore) App(_ context.Context, _, id string) (grant.App, error) {
@@ -97,7 +98,7 @@ func start(t *testing.T) *fixture {
 		t.Fatalf("socket mode %v, %v, want 0600", info.Mode(), err)
 	}
 	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: admin.Handler(admin.Config{
-		Store: f.store, Tenant: grant.DefaultTenant, Logger: slog.New(slog.DiscardHandler),
+		Store: f.store, Keys: &f.store.keys, Tenant: grant.DefaultTenant, Logger: slog.New(slog.DiscardHandler),
 		CheckID: func(id string) error {
 			if id == "redshift-gateway" {
 				return errors.New("reserved")

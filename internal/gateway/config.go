@@ -36,6 +36,16 @@ type Config struct {
 	Lifetimes  Lifetimes   `yaml:"lifetimes"`
 	Limits     Limits      `yaml:"limits"`
 	Audit      Audit       `yaml:"audit"`
+	Keys       Keys        `yaml:"keys"`
+}
+
+// Keys are secrets of the gateway that are kept elsewhere than in its data folder: several
+// gateways on one database share them. Each is lines of "VERSION BASE64"; the highest version is
+// the one in use, the others still open what they sealed.
+type Keys struct {
+	Seal     SecretRef `yaml:"seal"`     // seals what is stored; default: made in the data folder
+	Rotation SecretRef `yaml:"rotation"` // derives refresh tokens; default: made in the data folder
+	Issuer   string    `yaml:"issuer"`   // folder of the signing keys; default: in the data folder
 }
 
 // TLS names the certificate; both empty when a proxy in front ends TLS.
@@ -148,10 +158,13 @@ func (d *Duration) UnmarshalYAML(node ast.Node) error {
 }
 
 // SecretRef is a secret that the configuration file points to and does not hold.
-type SecretRef struct{ value secret.Text }
+type SecretRef struct {
+	value     secret.Text
+	reference string
+}
 
 // SecretOf is for configurations made in a program.
-func SecretOf(value secret.Text) SecretRef { return SecretRef{value} }
+func SecretOf(value secret.Text) SecretRef { return SecretRef{value: value} }
 
 // UnmarshalYAML reads env:NAME or file:PATH.
 func (s *SecretRef) UnmarshalYAML(node ast.Node) error {
@@ -159,7 +172,7 @@ func (s *SecretRef) UnmarshalYAML(node ast.Node) error {
 	if err != nil {
 		return atNode(node, err)
 	}
-	s.value = value
+	s.value, s.reference = value, node.GetToken().Value
 	return nil
 }
 
@@ -190,6 +203,14 @@ func resolveSecret(reference string) (secret.Text, error) {
 func atNode(node ast.Node, err error) error {
 	position := node.GetToken().Position
 	return fmt.Errorf("[%d:%d] %w", position.Line, position.Column, err)
+}
+
+// again reads a secret that may have changed where it is kept.
+func (s SecretRef) again() (secret.Text, error) {
+	if s.reference == "" {
+		return s.value, nil
+	}
+	return resolveSecret(s.reference)
 }
 
 // Secret is the secret itself.

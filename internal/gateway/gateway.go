@@ -7,8 +7,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +25,6 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
-	"github.com/shiftgrant/shiftgrant/internal/seal"
 	"github.com/shiftgrant/shiftgrant/internal/signin"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
@@ -65,12 +62,6 @@ type Gateway struct {
 	warehouses *warehouse.Warehouses
 	oauth      *oauth.Server
 	sqlAPI     *sqlapi.API
-}
-
-// keyRing are the keys of the data folder.
-type keyRing struct {
-	seal     []seal.Key
-	rotation []seal.Key
 }
 
 // New opens everything, and leaves nothing open if it fails. It makes no call to the outside:
@@ -133,10 +124,7 @@ func (g *Gateway) openData() error {
 		return fmt.Errorf("make the data folder: %w; give another with data in the configuration", err)
 	}
 	var err error
-	if g.keys.seal, err = readKeys(filepath.Join(folder, "keys", "seal")); err != nil {
-		return err
-	}
-	if g.keys.rotation, err = readKeys(filepath.Join(folder, "keys", "rotation")); err != nil {
+	if err = g.keys.open(folder, g.config.Keys); err != nil {
 		return err
 	}
 	if g.store, err = store.Open(context.Background(), store.Config{Path: filepath.Join(folder, "shiftgrant.db")}); err != nil {
@@ -151,11 +139,11 @@ func (g *Gateway) openData() error {
 }
 
 func (g *Gateway) openIssuer() error {
-	keys, err := issuer.OpenKeys(filepath.Join(g.config.Data, "keys", "issuer"), g.now())
-	if err != nil {
+	var err error
+	if g.keys.issuer, err = issuer.OpenKeys(g.keys.issuerFolder, g.now()); err != nil {
 		return err
 	}
-	g.issuer, err = issuer.New(issuer.Config{URL: g.config.Issuer, Keys: keys, ReservedAudiences: g.config.audiences(), Now: g.now})
+	g.issuer, err = issuer.New(issuer.Config{URL: g.config.Issuer, Keys: g.keys.issuer, ReservedAudiences: g.config.audiences(), Now: g.now})
 	return err
 }
 
@@ -177,46 +165,28 @@ func (g *Gateway) openSignIn() error {
 			DatabaseUser: signin.DatabaseUser{Claim: u.DatabaseUser.Claim, LocalPart: u.DatabaseUser.LocalPart, Deny: u.DatabaseUser.Deny},
 		})
 	}
-	key, err := g.deriveKey("sign-in sessions")
+	key, before, err := g.keys.derive("sign-in sessions")
 	if err != nil {
 		return err
 	}
 	g.signIn, err = signin.New(signin.Config{
 		BaseURL: g.config.Issuer, Tenant: grant.DefaultTenant, Upstreams: upstreams, People: g.store,
-		Sessions: browserSessions{g.store.Sessions()}, Key: key, Pages: g.pages, Audit: countedAudit{g.audit, g.metrics},
+		Sessions: browserSessions{g.store.Sessions()}, Key: key, PreviousKeys: before, Pages: g.pages, Audit: countedAudit{g.audit, g.metrics},
 		Lifetime: time.Duration(g.config.Lifetimes.Session), Logger: g.logger, Now: g.now,
 	})
 	return err
 }
 
-// deriveKey gives a part a key of its own, so that what one part seals no other opens.
-func (g *Gateway) deriveKey(purpose string) ([]byte, error) {
-	newest := g.keys.seal[0]
-	for _, key := range g.keys.seal {
-		if key.Version > newest.Version {
-			newest = key
-		}
-	}
-	key, err := hkdf.Key(sha256.New, newest.Bytes, nil, "shiftgrant "+purpose, seal.KeySize)
-	if err != nil {
-		return nil, fmt.Errorf("derive the key of %s: %w", purpose, err)
-	}
-	return key, nil
-}
-
 func (g *Gateway) openOAuth() error {
-	ring, err := seal.NewRing(g.keys.seal...)
-	if err != nil {
-		return err
-	}
 	shown := make([]pages.Warehouse, 0, len(g.config.Warehouses))
 	for _, w := range g.config.Warehouses {
 		shown = append(shown, pages.Warehouse{Name: w.Name, DisplayName: w.DisplayName, Description: w.Description})
 	}
+	var err error
 	g.oauth, err = oauth.New(oauth.Config{
 		Issuer: g.config.Issuer, Tenant: grant.DefaultTenant, Warehouses: shown,
 		Store: g.store, SignIn: g.signIn, Issue: g.issuer, Audit: countedAudit{g.audit, g.metrics}, Pages: g.pages,
-		Ring: ring, RotationKeys: g.keys.rotation,
+		Ring: g.keys.ring, RotationKeys: g.keys.rotation,
 		AccessTokenLifetime:     time.Duration(g.config.Lifetimes.AccessToken),
 		RefreshIdleLifetime:     time.Duration(g.config.Lifetimes.RefreshIdle),
 		GrantLifetime:           time.Duration(g.config.Lifetimes.Grant),
@@ -238,7 +208,7 @@ func (g *Gateway) openSQLAPI() (err error) {
 
 func (g *Gateway) adminHandler() http.Handler {
 	return admin.Handler(admin.Config{
-		Store: g.store, Tenant: grant.DefaultTenant, Now: g.now, Logger: g.logger,
+		Store: g.store, Keys: &adminKeys{&g.keys, g.now}, Tenant: grant.DefaultTenant, Now: g.now, Logger: g.logger,
 		CheckID: func(id string) error { return CheckAppID(id, g.config.audiences()) },
 		Audit:   countedAudit{g.audit, g.metrics}.Write,
 	})

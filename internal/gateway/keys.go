@@ -14,12 +14,13 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/seal"
 )
 
-// readKeys reads a key file, or makes one with a first key. A line is "VERSION BASE64"; the
+// readOrMakeKeys reads a key file, or makes one with a first key. A line is "VERSION BASE64"; the
 // highest version is the one in use, the others still open what they sealed.
-func readKeys(path string) ([]seal.Key, error) {
+func readOrMakeKeys(path string) ([]seal.Key, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return makeKeys(path)
+		key := newKey(1)
+		return []seal.Key{key}, writeKeys(path, []seal.Key{key})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read key file: %w", err)
@@ -27,8 +28,12 @@ func readKeys(path string) ([]seal.Key, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("read key file %s: others can read it; run: chmod 600 %s", path, path)
 	}
+	return parseKeys("key file "+path, string(content))
+}
+
+func parseKeys(name, content string) ([]seal.Key, error) {
 	var keys []seal.Key
-	lines := bufio.NewScanner(strings.NewReader(string(content)))
+	lines := bufio.NewScanner(strings.NewReader(content))
 	for number := 1; lines.Scan(); number++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -37,31 +42,37 @@ func readKeys(path string) ([]seal.Key, error) {
 		version, encoded, _ := strings.Cut(line, " ")
 		v, err := strconv.ParseUint(version, 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("read key file %s: line %d does not start with a version", path, number)
+			return nil, fmt.Errorf("read %s: line %d does not start with a version", name, number)
 		}
 		key, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("read key file %s: line %d has no base64 key", path, number)
+			return nil, fmt.Errorf("read %s: line %d has no base64 key", name, number)
 		}
 		keys = append(keys, seal.Key{Version: uint32(v), Bytes: key})
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("read key file %s: no key in it; restore it from your backup", path)
+		return nil, fmt.Errorf("read %s: no key in it; restore it from your backup", name)
 	}
 	return keys, nil
 }
 
-// makeKeys writes the file completely before it gets its name: a half-written key would lose
-// everything sealed by it.
-func makeKeys(path string) ([]seal.Key, error) {
-	key := seal.Key{Version: 1, Bytes: make([]byte, seal.KeySize)}
+func newKey(version uint32) seal.Key {
+	key := seal.Key{Version: version, Bytes: make([]byte, seal.KeySize)}
 	rand.Read(key.Bytes) // never fails since Go 1.24
-	content := "# Keep a copy of this file in a safe place: without it, what it sealed is lost.\n" +
-		fmt.Sprintf("%d %s\n", key.Version, base64.StdEncoding.EncodeToString(key.Bytes))
-	if err := writeFileDurably(path, []byte(content)); err != nil {
-		return nil, fmt.Errorf("make key file: %w", err)
+	return key
+}
+
+// writeKeys writes the file completely before it gets its name: a half-written key would lose
+// everything sealed by it.
+func writeKeys(path string, keys []seal.Key) error {
+	content := "# Keep a copy of this file in a safe place: without it, what it sealed is lost.\n"
+	for _, key := range keys {
+		content += fmt.Sprintf("%d %s\n", key.Version, base64.StdEncoding.EncodeToString(key.Bytes))
 	}
-	return []seal.Key{key}, nil
+	if err := writeFileDurably(path, []byte(content)); err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	return nil
 }
 
 func writeFileDurably(path string, content []byte) error {

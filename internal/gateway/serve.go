@@ -94,6 +94,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		g.keys.reload(g.now(), g.logger)
 		if deleted, err := g.store.Sweep(ctx, time.Now(), 500); err != nil {
 			g.logger.Error("sweep expired rows", "error", err)
 		} else if deleted > 0 {

@@ -287,7 +287,7 @@ func TestKeysTakeTurns(t *testing.T) {
 		{next.Add(keepPublished - time.Second), 1, []int{0, 1}},
 		{next.Add(keepPublished), 1, []int{1}},
 	} {
-		if got := keys.signing(row.at).id; got != keys.keys[row.signing].id {
+		if got := keys.signing(row.at).id; got != (*keys.current.Load())[row.signing].id {
 			t.Errorf("at %s signs key %s", row.at, got)
 		}
 		var set jose.JSONWebKeySet
@@ -295,7 +295,7 @@ func TestKeysTakeTurns(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range row.published {
-			if len(set.Key(keys.keys[n].id)) != 1 {
+			if len(set.Key((*keys.current.Load())[n].id)) != 1 {
 				t.Errorf("at %s key %d is not published", row.at, n)
 			}
 		}
@@ -381,5 +381,40 @@ func BenchmarkAssertion(b *testing.B) {
 		if _, err := i.Assertion(b.Context(), Subject{ID: "per_1", Audience: audience, DatabaseUser: "alice"}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestAddedKeyIsPublishedAheadOfItsTime(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	keys, err := OpenKeys(folder, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenKeys(folder, start) // of another gateway
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := keys.signing(start).id
+	added, err := keys.Add(start.Add(24*time.Hour), start)
+	if err != nil || added.Signs || added.ID == first {
+		t.Fatalf("%+v, %v", added, err)
+	}
+	if _, err := keys.Add(start.Add(24*time.Hour), start); err == nil {
+		t.Error("a second key of the same time took the place of the first")
+	}
+	if err := other.Reload(start); err != nil {
+		t.Fatal(err)
+	}
+	for name, k := range map[string]*Keys{"where it was added": keys, "the other gateway": other} {
+		if !strings.Contains(string(k.published(start)), added.ID) || k.signing(start).id != first {
+			t.Errorf("%s: not published, or signing too early", name)
+		}
+		if k.signing(start.Add(24*time.Hour)).id != added.ID || !strings.Contains(string(k.published(start.Add(24*time.Hour))), first) {
+			t.Errorf("%s: a day later it does not sign, or the key before is gone", name)
+		}
+	}
+	if list := keys.List(start); len(list) != 2 || !list[0].Signs || list[1] != added {
+		t.Errorf("list %+v", list)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -41,7 +42,8 @@ const (
 // they fetched for hours: to change keys, add one whose time is a day ahead. A key stays
 // published until what it signed has expired, and may then be deleted.
 type Keys struct {
-	keys []signingKey // by the time from which they sign
+	folder  string
+	current atomic.Pointer[[]signingKey] // by the time from which they sign; never changed, only replaced
 }
 
 type signingKey struct {
@@ -54,6 +56,61 @@ type signingKey struct {
 // OpenKeys reads the keys in a folder, and makes the first one where there is none. The folder
 // is made with mode 0700.
 func OpenKeys(folder string, now time.Time) (*Keys, error) {
+	k := &Keys{folder: folder}
+	return k, k.open(now)
+}
+
+func (k *Keys) open(now time.Time) error {
+	keys, err := openKeys(k.folder, now)
+	if err == nil {
+		k.current.Store(&keys)
+	}
+	return err
+}
+
+// Reload reads the folder again: another gateway may have put a key there. On an error the keys
+// stay as they were.
+func (k *Keys) Reload(now time.Time) error { return k.open(now) }
+
+// Add makes a key that signs from a time on, and publishes it at once.
+func (k *Keys) Add(from, now time.Time) (KeyInfo, error) {
+	for _, key := range k.List(now) {
+		if key.From.Equal(from.UTC().Truncate(time.Second)) {
+			return KeyInfo{}, fmt.Errorf("there is a signing key from %s on already", key.From.Format(time.RFC3339))
+		}
+	}
+	if err := makeKey(k.folder, from); err != nil {
+		return KeyInfo{}, fmt.Errorf("make a signing key in %s: %w", k.folder, err)
+	}
+	if err := k.open(now); err != nil {
+		return KeyInfo{}, err
+	}
+	for _, key := range k.List(now) {
+		if key.From.Equal(from.UTC().Truncate(time.Second)) {
+			return key, nil
+		}
+	}
+	return KeyInfo{}, errors.New("the new signing key is not among those that were read")
+}
+
+// KeyInfo is what may be told of a key.
+type KeyInfo struct {
+	ID    string
+	From  time.Time
+	Signs bool
+}
+
+// List tells of all keys, the oldest first.
+func (k *Keys) List(now time.Time) []KeyInfo {
+	signing := k.signing(now)
+	var all []KeyInfo
+	for _, key := range *k.current.Load() {
+		all = append(all, KeyInfo{ID: key.id, From: key.from, Signs: key.id == signing.id})
+	}
+	return all
+}
+
+func openKeys(folder string, now time.Time) ([]signingKey, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the signing keys: %w", err)
 	}
@@ -76,7 +133,7 @@ func OpenKeys(folder string, now time.Time) (*Keys, error) {
 		return nil, fmt.Errorf("read signing keys in %s: the first one signs from %s only; restore the one before it, or check this machine's clock",
 			folder, keys[0].from.Format(time.RFC3339))
 	}
-	return &Keys{keys}, nil
+	return keys, nil
 }
 
 func readKeys(folder string) ([]signingKey, error) {
@@ -181,8 +238,9 @@ func makeKey(folder string, from time.Time) error {
 
 // signing is the newest key whose time has come. OpenKeys made sure that there is one.
 func (k *Keys) signing(now time.Time) signingKey {
-	current := k.keys[0]
-	for _, key := range k.keys[1:] {
+	keys := *k.current.Load()
+	current := keys[0]
+	for _, key := range keys[1:] {
 		if !key.from.After(now) {
 			current = key
 		}
@@ -193,8 +251,9 @@ func (k *Keys) signing(now time.Time) signingKey {
 // published is the key set as receivers fetch it.
 func (k *Keys) published(now time.Time) []byte {
 	var set [][]byte
-	for n, key := range k.keys {
-		if n+1 < len(k.keys) && !k.keys[n+1].from.Add(keepPublished).After(now) {
+	keys := *k.current.Load()
+	for n, key := range keys {
+		if n+1 < len(keys) && !keys[n+1].from.Add(keepPublished).After(now) {
 			continue // its successor took over so long ago that nothing it signed is valid
 		}
 		set = append(set, key.public)

@@ -63,6 +63,8 @@ type Config struct {
 	People    People
 	Sessions  connect.SessionStore
 	Key       []byte // 32 bytes that seal sessions and cookies
+	// PreviousKeys open what was sealed before Key came.
+	PreviousKeys [][]byte
 	Pages     *pages.Pages
 	Audit     Audit
 	// Lifetime of a sign-in; 0 is 12 hours.
@@ -108,7 +110,7 @@ func New(config Config) (*SignIn, error) {
 		u.client, err = connect.New(connect.Config{
 			Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Reveal(),
 			RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: u.AuthorizeParameters,
-			Key: config.Key, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
+			Key: config.Key, PreviousKeys: config.PreviousKeys, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
 			CookiePrefix: "sg_" + u.Name, HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
 			OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
 				return s.admit(ctx, r, u, identity)

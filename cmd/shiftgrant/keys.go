@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shiftgrant/shiftgrant/internal/admin"
+)
+
+func newKeys() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "keys",
+		Short: "List and rotate the gateway's own keys while it serves",
+	}
+	client := overSocket(command)
+	command.AddCommand(newKeysList(client), newKeysRotate(client))
+	return command
+}
+
+func newKeysList(client func() *admin.Client) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the versions that there are, without showing any key",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			keys, err := client().Keys(command.Context())
+			if err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(command.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(table, "KIND\tID\tIN USE\tFROM")
+			for _, key := range keys {
+				use, from := "", "-"
+				if key.InUse {
+					use = "yes"
+				}
+				if !key.From.IsZero() {
+					from = key.From.Format(time.RFC3339)
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", key.Kind, key.ID, use, from)
+			}
+			return table.Flush()
+		},
+	}
+}
+
+func newKeysRotate(client func() *admin.Client) *cobra.Command {
+	var issuer bool
+	var after time.Duration
+	command := &cobra.Command{
+		Use:   "rotate",
+		Short: "Make a new version of the sealing key, or of the signing key with --issuer",
+		Long: `Make a new version of the key that seals what is stored. It is used at once; what earlier versions
+sealed still opens, and upstream tokens are sealed again in the background. Keep a copy of the
+key file afterwards.
+
+With --issuer, make a new key that signs assertions and ID tokens. AWS and apps keep the key set that
+they fetched for hours, so it is published now and signs later.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			kind := "seal"
+			if issuer {
+				kind = "issuer"
+			} else {
+				after = 0
+			}
+			key, err := client().RotateKey(command.Context(), kind, after)
+			if err != nil {
+				return err
+			}
+			if key.InUse {
+				fmt.Fprintf(command.OutOrStdout(), "new %s key %s, in use\n", key.Kind, key.ID)
+				return nil
+			}
+			fmt.Fprintf(command.OutOrStdout(), "new %s key %s, published now, in use from %s\n", key.Kind, key.ID, key.From.Format(time.RFC3339))
+			return nil
+		},
+	}
+	command.Flags().BoolVar(&issuer, "issuer", false, "the signing key in place of the sealing key")
+	command.Flags().DurationVar(&after, "after", 24*time.Hour, "how long a signing key is published before it signs")
+	return command
+}

@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/internal/admin"
+	"github.com/shiftgrant/shiftgrant/internal/issuer"
+	"github.com/shiftgrant/shiftgrant/internal/seal"
+)
+
+// keyRing are the gateway's own keys.
+type keyRing struct {
+	mu       sync.Mutex // held while a key file is changed
+	sealPath string
+	sealed   SecretRef // in place of the file, where it is configured
+
+	ring     *seal.Ring // one for all, so that a new version is everywhere at once
+	start    []seal.Key // of the ring when the gateway started, the newest last
+	rotation []seal.Key
+
+	issuerFolder string
+	issuer       *issuer.Keys
+}
+
+func (k *keyRing) open(folder string, config Keys) error {
+	k.sealPath, k.sealed = filepath.Join(folder, "keys", "seal"), config.Seal
+	k.issuerFolder = config.Issuer
+	setDefault(&k.issuerFolder, filepath.Join(folder, "keys", "issuer"))
+	var err error
+	if k.start, err = k.readSeal(); err != nil {
+		return err
+	}
+	if k.ring, err = seal.NewRing(k.start...); err != nil {
+		return err
+	}
+	k.ring.ReloadBy(k.readSeal)
+	if !config.Rotation.Secret().IsZero() {
+		k.rotation, err = parseKeys("keys.rotation", config.Rotation.Secret().Reveal())
+		return err
+	}
+	k.rotation, err = readOrMakeKeys(filepath.Join(folder, "keys", "rotation"))
+	return err
+}
+
+// readSeal reads the versions of the sealing key from where they are kept.
+func (k *keyRing) readSeal() ([]seal.Key, error) {
+	if k.sealed.Secret().IsZero() {
+		return readOrMakeKeys(k.sealPath)
+	}
+	content, err := k.sealed.again()
+	if err != nil {
+		return nil, fmt.Errorf("read keys.seal: %w", err)
+	}
+	return parseKeys("keys.seal", content.Reveal())
+}
+
+// reload finds keys that somebody else has put where ours are kept. What cannot be read changes
+// nothing.
+func (k *keyRing) reload(now time.Time, logger *slog.Logger) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys, err := k.readSeal()
+	if err == nil {
+		err = k.ring.Replace(keys...)
+	}
+	if err = errors.Join(err, k.issuer.Reload(now)); err != nil {
+		logger.Error("read the keys again; going on with those that there are", "error", err)
+	}
+}
+
+// derive gives a part a key of its own, so that what one part seals no other opens, and those
+// that it had from earlier versions.
+func (k *keyRing) derive(purpose string) (key []byte, before [][]byte, err error) {
+	newest := k.ring.Newest()
+	for _, version := range k.start {
+		derived, err := hkdf.Key(sha256.New, version.Bytes, nil, "shiftgrant "+purpose, seal.KeySize)
+		if err != nil {
+			return nil, nil, fmt.Errorf("derive the key of %s: %w", purpose, err)
+		}
+		if version.Version == newest {
+			key = derived
+		} else {
+			before = append(before, derived)
+		}
+	}
+	return key, before, nil
+}
+
+// adminKeys shows and rotates the keys for an operator.
+type adminKeys struct {
+	*keyRing
+	now func() time.Time
+}
+
+// The kinds of keys.
+const (
+	sealKey   = "seal"
+	issuerKey = "issuer"
+)
+
+// Keys implements admin.Keys.
+func (a *adminKeys) Keys() []admin.Key {
+	var all []admin.Key
+	newest := a.ring.Newest()
+	for _, version := range a.ring.Versions() {
+		all = append(all, admin.Key{Kind: sealKey, ID: strconv.FormatUint(uint64(version), 10), InUse: version == newest})
+	}
+	for _, key := range a.issuer.List(a.now()) {
+		all = append(all, admin.Key{Kind: issuerKey, ID: key.ID, InUse: key.Signs, From: key.From})
+	}
+	return all
+}
+
+// Rotate implements admin.Keys.
+func (a *adminKeys) Rotate(kind string, after time.Duration) (admin.Key, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch kind {
+	case sealKey:
+		return a.rotateSeal()
+	case issuerKey:
+		now := a.now()
+		key, err := a.issuer.Add(now.Add(after), now)
+		return admin.Key{Kind: issuerKey, ID: key.ID, InUse: key.Signs, From: key.From}, err
+	}
+	return admin.Key{}, fmt.Errorf("%w: there are keys of the kinds %s and %s", admin.ErrRefused, sealKey, issuerKey)
+}
+
+// rotateSeal keeps the new version durably before anything is sealed by it.
+func (a *adminKeys) rotateSeal() (admin.Key, error) {
+	if !a.sealed.Secret().IsZero() {
+		return admin.Key{}, fmt.Errorf("%w: the sealing keys come from keys.seal in the configuration; add a line with version %d there, and every gateway reads it within a minute (from the environment: at its next start)",
+			admin.ErrRefused, a.ring.Newest()+1)
+	}
+	keys, err := a.readSeal()
+	if err != nil {
+		return admin.Key{}, err
+	}
+	newest := uint32(0)
+	for _, key := range keys {
+		newest = max(newest, key.Version)
+	}
+	keys = append(keys, newKey(newest+1))
+	if err := writeKeys(a.sealPath, keys); err != nil {
+		return admin.Key{}, err
+	}
+	if err := a.ring.Replace(keys...); err != nil {
+		return admin.Key{}, err
+	}
+	return admin.Key{Kind: sealKey, ID: strconv.FormatUint(uint64(newest+1), 10), InUse: true}, nil
+}
