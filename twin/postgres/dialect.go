@@ -27,6 +27,7 @@ func Parameters(sql string) []string {
 //	NVL, NVL2, SYSDATE, LISTAGG [WITHIN GROUP], SELECT TOP n, MINUS,
 //	DATEADD(day, …), DATEDIFF(day, …), DATE_PART(day, …),
 //	CREATE TABLE … DISTSTYLE, DISTKEY, SORTKEY, ENCODE, BACKUP, IDENTITY, VARCHAR(MAX), SUPER,
+//	SET query_group and other settings that PostgreSQL lacks,
 //	SHOW DATABASES | SCHEMAS FROM DATABASE d | TABLES FROM SCHEMA d.s | COLUMNS FROM TABLE d.s.t
 //
 // GETDATE(), LEN() and what the others translate to are functions in the database (schema.sql).
@@ -50,12 +51,28 @@ func Translate(sql string, names ...string) (string, error) {
 		if query, ok := showQuery(significant(r.tokens[first+1:])); ok {
 			return query, nil
 		}
+	case r.tokens[first].is("SET"):
+		renameSetting(r.tokens[first+1:])
 	case r.tokens[first].is("CREATE"):
 		r.tokens = stripTable(r.tokens)
 	}
 	r.pair()
 	r.walk(0, len(r.tokens))
 	return r.out.String(), nil
+}
+
+// renameSetting gives a setting of Redshift's a prefix, by which PostgreSQL takes it for an
+// extension's and keeps its value.
+func renameSetting(tokens []token) {
+	for i := range tokens {
+		switch {
+		case tokens[i].kind == blank, tokens[i].is("SESSION"), tokens[i].is("LOCAL"):
+			continue
+		case tokens[i].is("QUERY_GROUP"), tokens[i].is("ENABLE_RESULT_CACHE_FOR_SESSION"), tokens[i].is("WLM_QUERY_SLOT_COUNT"):
+			tokens[i].text = "redshift." + tokens[i].text
+		}
+		return
+	}
 }
 
 // significant leaves out blanks.

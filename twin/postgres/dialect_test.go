@@ -65,6 +65,7 @@ func TestTablesAreMadeWithoutDistribution(t *testing.T) {
 		) backup no diststyle key distkey(id) compound sortkey(id, name) encode auto;`,
 		"create temp table d2 diststyle all sortkey auto as select top 5 * from tickit.venue",
 		"create table if not exists sandbox.d3 (like tickit.venue)",
+		"set query_group to 'gw:1'", "SET SESSION enable_result_cache_for_session TO off", "set statement_timeout to 1000",
 		"insert into sandbox.d1 (name, doc) values ('x', '{\"a\": 1}')",
 	} {
 		translation, err := postgres.Translate(sql)
@@ -74,6 +75,9 @@ func TestTablesAreMadeWithoutDistribution(t *testing.T) {
 		if _, err := query(conn, translation); err != nil {
 			t.Errorf("%s\nas %s: %v", sql, translation, err)
 		}
+	}
+	if got := translated(t, conn, "select current_setting('redshift.query_group')"); got != "gw:1" {
+		t.Errorf("query_group is %s", got)
 	}
 	if got := translated(t, conn, "select id || name || encode from sandbox.d1"); got != "1x3" {
 		t.Errorf("got %s", got)

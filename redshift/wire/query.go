@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/placeholder"
+)
+
+// Query runs one statement and gives its rows as they arrive. The session can run the next one
+// when they are closed.
+func (s *Session) Query(ctx context.Context, statement redshift.Statement) (redshift.Rows, error) {
+	switch {
+	case s.broken != nil:
+		return nil, s.broken
+	case s.reading != nil:
+		return nil, ErrBusy
+	}
+	sent, err := prepare(statement)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	rows := &rows{session: s, sent: sent, started: started, summary: redshift.Summary{RowsAffected: -1}}
+	s.reading = rows
+	rows.watch(ctx)
+	labelled := s.send(statement.Label, sent)
+	if err := s.frontend.Flush(); err != nil {
+		return nil, rows.lost(fmt.Errorf("send statement: %w", err))
+	}
+	if err := rows.begin(labelled); err != nil {
+		return nil, err
+	}
+	if labelled {
+		s.label = statement.Label
+	}
+	return rows, nil
+}
+
+// send writes everything of a statement at once, so that it costs one round trip. It reports
+// whether a statement that sets the label goes before.
+func (s *Session) send(label string, statement *prepared) (labelled bool) {
+	if label != s.label {
+		labelled = true
+		s.frontend.SendParse(&pgproto3.Parse{Query: "SET query_group TO " + quote(label)})
+		s.frontend.SendBind(&pgproto3.Bind{})
+		s.frontend.SendExecute(&pgproto3.Execute{})
+	}
+	s.frontend.SendParse(&pgproto3.Parse{Query: statement.sql})
+	s.frontend.SendBind(&pgproto3.Bind{Parameters: statement.values})
+	s.frontend.SendDescribe(&pgproto3.Describe{ObjectType: 'P'})
+	s.frontend.SendExecute(&pgproto3.Execute{})
+	s.frontend.SendSync(&pgproto3.Sync{})
+	return labelled
+}
+
+// quote makes a literal of a text of ours, in which backslashes have no place.
+func quote(text string) string {
+	return "'" + strings.NewReplacer("'", "''", `\`, "").Replace(text) + "'"
+}
+
+// prepared is a statement as the protocol knows it: $1 where :name stood.
+type prepared struct {
+	sql    string
+	values [][]byte
+	moves  []move
+}
+
+// A move is where the text that is sent gets longer or shorter than the one that was written.
+type move struct {
+	from int // character in the sent text, 1-based, from which on
+	by   int // so many characters are to be taken off
+}
+
+// prepare turns :name into $1. A name that stands twice is one value.
+func prepare(statement redshift.Statement) (*prepared, error) {
+	if strings.ContainsRune(statement.SQL, 0) {
+		return nil, &redshift.Error{SQLState: "22021", Message: "the statement contains a NUL character"}
+	}
+	found, byName, err := placeholder.Match(statement)
+	if err != nil {
+		return nil, err
+	}
+	p := &prepared{sql: statement.SQL}
+	if len(found) == 0 {
+		return p, nil
+	}
+	numbers := make(map[string]int, len(byName))
+	var out strings.Builder
+	copied, characters, grown := 0, 0, 0
+	for _, place := range found {
+		name := place.Name(statement.SQL)
+		if numbers[name] == 0 {
+			p.values = append(p.values, bytesOf(byName[name]))
+			numbers[name] = len(p.values)
+		}
+		// A space on both sides keeps it from growing together with its neighbours.
+		number := " $" + strconv.Itoa(numbers[name]) + " "
+		out.WriteString(statement.SQL[copied:place.Start])
+		out.WriteString(number)
+		characters += utf8.RuneCountInString(statement.SQL[copied:place.Start]) + len(number)
+		grown += len(number) - (place.End - place.Start)
+		p.moves = append(p.moves, move{characters + 1, grown})
+		copied = place.End
+	}
+	out.WriteString(statement.SQL[copied:])
+	p.sql = out.String()
+	return p, nil
+}
+
+// position is the character of the written text that a character of the sent one comes from.
+func (p *prepared) position(sent int) int {
+	by := 0
+	for _, m := range p.moves {
+		if m.from <= sent {
+			by = m.by
+		}
+	}
+	return sent - by
+}
+
+// bytesOf is nil for NULL, and not nil for the empty string.
+func bytesOf(value *string) []byte {
+	if value == nil {
+		return nil
+	}
+	return append([]byte{}, *value...)
+}
+
+// errorOf turns the server's refusal into ours.
+func (r *rows) errorOf(response *pgproto3.ErrorResponse) error {
+	if response.Code == "57014" && r.canceled() { // query_canceled, which a timeout is, too
+		return redshift.ErrCanceled
+	}
+	failure := &redshift.Error{SQLState: response.Code, Message: response.Message, Detail: response.Detail, Hint: response.Hint}
+	if response.Position > 0 {
+		failure.Position = max(r.sent.position(int(response.Position)), 1)
+	}
+	return failure
+}
+
+// cancel asks the server on a second connection to stop what this session runs. Its answer is
+// that it closes that connection.
+func (s *Session) cancel(ctx context.Context) error {
+	connection, err := s.config.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to cancel: %w", err)
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(cancelPatience)); err != nil {
+		return err
+	}
+	request, err := (&pgproto3.CancelRequest{ProcessID: s.processID, SecretKey: s.secretKey}).Encode(nil)
+	if err != nil {
+		return err
+	}
+	if _, err := connection.Write(request); err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	// The server has acted when it hangs up; that it may do so rudely is no failure.
+	_, _ = connection.Read(make([]byte, 1))
+	return nil
+}
