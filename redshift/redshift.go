@@ -51,6 +51,9 @@ type Statement struct {
 	// Label joins our audit record to Redshift's own log: the Data API's StatementName, or
 	// query_group on the wire.
 	Label string
+	// ReadOnly has a transport that can do so run the statement in a transaction that is read
+	// only and rolled back: one wall more, behind the database user's rights.
+	ReadOnly bool
 	// IdempotencyKey makes a repeated submission the same statement (Data API ClientToken,
 	// 1–64 characters). A transport makes one up where it is empty.
 	IdempotencyKey string

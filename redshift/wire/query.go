@@ -30,38 +30,61 @@ func (s *Session) Query(ctx context.Context, statement redshift.Statement) (reds
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	rows := &rows{session: s, sent: sent, started: started, summary: redshift.Summary{RowsAffected: -1}}
+	rows := &rows{session: s, sent: sent, started: time.Now(), summary: redshift.Summary{RowsAffected: -1}}
 	s.reading = rows
 	rows.watch(ctx)
-	labelled := s.send(statement.Label, sent)
+	s.send(statement, rows)
 	if err := s.frontend.Flush(); err != nil {
 		return nil, rows.lost(fmt.Errorf("send statement: %w", err))
 	}
-	if err := rows.begin(labelled); err != nil {
+	if err := rows.begin(); err != nil {
 		return nil, err
-	}
-	if labelled {
-		s.label = statement.Label
 	}
 	return rows, nil
 }
 
-// send writes everything of a statement at once, so that it costs one round trip. It reports
-// whether a statement that sets the label goes before.
-func (s *Session) send(label string, statement *prepared) (labelled bool) {
-	if label != s.label {
-		labelled = true
-		s.frontend.SendParse(&pgproto3.Parse{Query: "SET query_group TO " + quote(label)})
-		s.frontend.SendBind(&pgproto3.Bind{})
-		s.frontend.SendExecute(&pgproto3.Execute{})
+// send writes everything at once, so that it costs one round trip: what undoes the traces of the
+// statement before, what sets the stage, the statement, and the end of its transaction.
+func (s *Session) send(statement redshift.Statement, rows *rows) {
+	if s.used && s.reset != "" {
+		s.sendOwn(s.reset)
+		s.frontend.SendSync(&pgproto3.Sync{})
+		rows.resetting = true
 	}
-	s.frontend.SendParse(&pgproto3.Parse{Query: statement.sql})
-	s.frontend.SendBind(&pgproto3.Bind{Parameters: statement.values})
+	s.used = true
+	prelude := []string{}
+	if limit := s.config.StatementTimeout; limit > 0 {
+		prelude = append(prelude, "SET statement_timeout TO "+strconv.FormatInt(limit.Milliseconds(), 10))
+	}
+	if statement.ReadOnly {
+		prelude = append(prelude, "BEGIN READ ONLY")
+	}
+	if statement.Label != "" {
+		prelude = append(prelude, "SET query_group TO "+quote(statement.Label))
+	}
+	if statement.ReadOnly {
+		// After a first query a transaction cannot be made READ WRITE any more.
+		prelude = append(prelude, "SELECT 1")
+	}
+	for _, sql := range prelude {
+		s.sendOwn(sql)
+	}
+	rows.prelude = len(prelude)
+	s.frontend.SendParse(&pgproto3.Parse{Query: rows.sent.sql})
+	s.frontend.SendBind(&pgproto3.Bind{Parameters: rows.sent.values})
 	s.frontend.SendDescribe(&pgproto3.Describe{ObjectType: 'P'})
 	s.frontend.SendExecute(&pgproto3.Execute{})
+	if statement.ReadOnly {
+		s.sendOwn("ROLLBACK")
+	}
 	s.frontend.SendSync(&pgproto3.Sync{})
-	return labelled
+}
+
+// sendOwn sends a statement of ours, which has no parameters and needs no description.
+func (s *Session) sendOwn(sql string) {
+	s.frontend.SendParse(&pgproto3.Parse{Query: sql})
+	s.frontend.SendBind(&pgproto3.Bind{})
+	s.frontend.SendExecute(&pgproto3.Execute{})
 }
 
 // quote makes a literal of a text of ours, in which backslashes have no place.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,9 @@ type rows struct {
 	summary redshift.Summary
 	err     error
 	done    bool // the server is ready for the next statement
+
+	resetting bool // the answer to the reset comes first
+	prelude   int  // then those to so many statements of ours
 
 	stop      func() bool // ends watching the caller's context
 	cancelled atomic.Bool
@@ -62,30 +66,53 @@ func (r *rows) interrupt(ctx context.Context) {
 func (r *rows) canceled() bool { return r.cancelled.Load() }
 
 // begin reads until the columns are known.
-func (r *rows) begin(labelled bool) error {
-	skip := labelled // the messages of the statement that sets the label
+func (r *rows) begin() error {
+	if r.resetting {
+		if err := r.afterReset(); err != nil {
+			return err
+		}
+	}
 	for {
 		message, err := r.receive()
 		if err != nil {
 			return err
 		}
 		switch m := message.(type) {
+		case *pgproto3.ErrorResponse:
+			return r.refused(m)
 		case *pgproto3.CommandComplete:
-			if skip {
-				skip = false
-				continue
+			if r.prelude == 0 {
+				return r.lost(errors.New("a statement ended before it was described"))
 			}
-			return r.lost(errors.New("a statement ended before it was described"))
+			r.prelude--
+		case *pgproto3.DataRow:
+			if r.prelude == 0 {
+				return r.lost(errors.New("a row came before it was described"))
+			}
 		case *pgproto3.RowDescription:
 			r.columns = columnsOf(m.Fields)
 			return nil
 		case *pgproto3.NoData:
 			return nil
-		case *pgproto3.ErrorResponse:
-			r.session.label = "" // whatever was set is undone
-			return r.refused(m)
 		default:
 			return r.lost(fmt.Errorf("the server sent %T before it described the result", message))
+		}
+	}
+}
+
+// afterReset reads the answer to the reset. Where the server does not know it, the next one is
+// taken from now on.
+func (r *rows) afterReset() error {
+	for {
+		message, err := r.receive()
+		if err != nil {
+			return err
+		}
+		switch message.(type) {
+		case *pgproto3.ErrorResponse:
+			r.session.reset = resets[min(slices.Index(resets, r.session.reset)+1, len(resets)-1)]
+		case *pgproto3.ReadyForQuery:
+			return nil
 		}
 	}
 }
@@ -126,17 +153,26 @@ func (r *rows) refused(response *pgproto3.ErrorResponse) error {
 	return r.err
 }
 
-// untilReady reads what is left of a statement.
+// untilReady reads what is left of a statement, and ends a transaction that it left open.
 func (r *rows) untilReady() error {
 	for {
 		message, err := r.receive()
 		if err != nil {
 			return err
 		}
-		if ready, ok := message.(*pgproto3.ReadyForQuery); ok {
-			r.session.status = ready.TxStatus
+		ready, ok := message.(*pgproto3.ReadyForQuery)
+		if !ok {
+			continue
+		}
+		r.session.status = ready.TxStatus
+		if ready.TxStatus == 'I' {
 			r.finish()
 			return nil
+		}
+		r.session.sendOwn("ROLLBACK")
+		r.session.frontend.SendSync(&pgproto3.Sync{})
+		if err := r.session.frontend.Flush(); err != nil {
+			return r.lost(fmt.Errorf("end transaction: %w", err))
 		}
 	}
 }

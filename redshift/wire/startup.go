@@ -74,9 +74,6 @@ func (s *Session) startMessage() *pgproto3.StartupMessage {
 		"application_name": s.config.Application,
 		"driver_version":   "shiftgrant", "os_version": runtime.GOOS + " " + runtime.GOARCH,
 	}
-	if s.config.StatementTimeout > 0 {
-		parameters["statement_timeout"] = fmt.Sprint(s.config.StatementTimeout.Milliseconds())
-	}
 	if token := s.config.Login.Token; token != nil {
 		parameters["idp_type"], parameters["plugin_name"] = token.IdentityProvider, "shiftgrant"
 		if token.Type != "" {

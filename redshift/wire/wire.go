@@ -17,6 +17,8 @@
 //   - A statement that goes on when nobody waits. A context that ends, or rows that are closed
 //     early, cancel it by a second TLS connection, and the session waits until the server has
 //     said that it is free. If it does not say so in time the connection is closed.
+//   - Traces of one statement in the next: what a statement has set is reset before the next, in the
+//     same round trip.
 //   - Hostile bytes. Messages have a maximal length, and what cannot be read ends the connection.
 package wire
 
@@ -47,6 +49,10 @@ const (
 	// value of SUPER has up to 16 MB.
 	maxMessage = 64 << 20
 )
+
+// resets are tried in this order until the server knows one: DISCARD ALL undoes everything, and is
+// not in Redshift's manual; RESET ALL undoes settings.
+var resets = []string{"DISCARD ALL", "RESET ALL", ""}
 
 var (
 	// ErrBusy says that the rows of the session's last statement were not closed.
@@ -101,10 +107,11 @@ type Session struct {
 	processID  uint32
 	secretKey  []byte
 
-	status  byte  // of the transaction: 'I', 'T' or 'E'
-	reading *rows // nil while idle
-	label   string
-	broken  error // what ended the connection
+	status  byte   // of the transaction: 'I', 'T' or 'E'
+	reading *rows  // nil while idle
+	used    bool   // a statement has run, and may have left settings, temporary tables or locks
+	reset   string // the statement that undoes such traces; "" for none
+	broken  error  // what ended the connection
 }
 
 var _ redshift.Session = (*Session)(nil)
@@ -130,7 +137,7 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", config.address(), err)
 	}
-	s := &Session{config: config, connection: connection, parameters: map[string]string{}}
+	s := &Session{config: config, connection: connection, parameters: map[string]string{}, reset: resets[0]}
 	if err := s.begin(ctx); err != nil {
 		_ = connection.Close()
 		return nil, fmt.Errorf("connect to %s: %w", config.address(), err)

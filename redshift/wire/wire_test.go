@@ -252,13 +252,66 @@ func TestLabelIsSetWithTheStatement(t *testing.T) {
 			t.Errorf("label %q: %v, %v", label, values, err)
 		}
 	}
-	// What was set together with a statement that failed is undone with it.
 	if _, _, _, err := read(t, s, redshift.Statement{SQL: "select nosuch", Label: "gw:failed"}); err == nil {
 		t.Fatal("no error")
 	}
 	_, values, _, err := read(t, s, redshift.Statement{SQL: "select current_setting('redshift.query_group', true)", Label: "gw:failed"})
 	if err != nil || values[0][0] != "=gw:failed" {
 		t.Errorf("after a failure: %v, %v", values, err)
+	}
+}
+
+func TestStatementsLeaveNoTraces(t *testing.T) {
+	t.Parallel()
+	s := newPort(t, nil).connect(t, func(c *wire.Config) { c.StatementTimeout = time.Minute })
+	for _, sql := range []string{
+		"set search_path to finance", "create temp table trace (a int)", "select pg_advisory_lock(4711)", "prepare trace as select 1",
+		"set statement_timeout to 0", "begin", "set timezone to 'Asia/Tokyo'", "rollback",
+	} {
+		if _, _, _, err := read(t, s, redshift.Statement{SQL: sql}); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	for sql, want := range map[string]string{
+		"select current_setting('search_path')":                                                `"$user", public`,
+		"select count(*) from pg_class where relname = 'trace'":                                "0",
+		"select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()": "0",
+		"select count(*) from pg_prepared_statements where name <> ''":                         "0",
+		"select current_setting('statement_timeout')":                                          "1min",
+		"select current_setting('timezone')":                                                   "UTC",
+	} {
+		if got := one(t, s, sql); got != want {
+			t.Errorf("%s is %s, want %s", sql, got, want)
+		}
+	}
+}
+
+func TestReadOnlyStatementsCannotWrite(t *testing.T) {
+	t.Parallel()
+	s := newPort(t, nil).connect(t, nil)
+	if _, _, _, err := read(t, s, redshift.Statement{SQL: "create table sandbox.walls (a int)"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		"insert into sandbox.walls values (1)", "set transaction read write", "select 1 into sandbox.walls2",
+		"explain analyze insert into sandbox.walls values (1)", "select set_config('transaction_read_only', 'off', true)",
+		"begin; insert into sandbox.walls values (1); commit", "drop table sandbox.walls", "create temp table walls (a int) on commit drop",
+	} {
+		_, _, _, err := read(t, s, redshift.Statement{SQL: sql, ReadOnly: true})
+		var refused *redshift.Error
+		if !errors.As(err, &refused) && !strings.HasPrefix(sql, "create temp") {
+			t.Errorf("%s: %v, want a refusal", sql, err)
+		}
+		if !s.Healthy() {
+			t.Fatalf("%s leaves the session unfit", sql)
+		}
+	}
+	columns, values, summary, err := read(t, s, redshift.Statement{SQL: "select count(*) as n from sandbox.walls", ReadOnly: true, Label: "gw:x"})
+	if err != nil || len(columns) != 1 || columns[0].Name != "n" || summary.RowCount != 1 || values[0][0] != "=0" {
+		t.Errorf("what may be read: %v %v %+v %v", columns, values, summary, err)
+	}
+	if _, _, _, err := read(t, s, redshift.Statement{SQL: "drop table sandbox.walls"}); err != nil {
+		t.Error(err)
 	}
 }
 
