@@ -32,9 +32,6 @@ type session struct {
 // newSession carries the client's settings over to PostgreSQL and takes its connection over.
 func newSession(ctx context.Context, client net.Conn, database *pgconn.PgConn, parameters map[string]string) (*session, error) {
 	settings := "SET application_name TO " + quoted(parameters["application_name"])
-	if timeout := parameters["statement_timeout"]; timeout != "" {
-		settings += "; SET statement_timeout TO " + quoted(timeout)
-	}
 	_, err := database.Exec(ctx, settings).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("carry settings over: %w", err)
