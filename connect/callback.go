@@ -102,7 +102,17 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request, m *metadata, t
 			return &Error{Kind: Refused, Err: err}
 		}
 	}
-	if err := c.startSession(w, r, identity, token); err != nil {
+	held := tokensOf(token)
+	if c.config.KeepTokens != nil {
+		kept, err := c.config.KeepTokens(r.Context(), identity, held)
+		if err != nil {
+			return &Error{Kind: Unavailable, Err: err}
+		}
+		if kept {
+			held = Tokens{}
+		}
+	}
+	if err := c.startSession(w, r, identity, held); err != nil {
 		return &Error{Kind: Unavailable, Err: err}
 	}
 	return nil

@@ -85,6 +85,10 @@ type Config struct {
 	AfterLogout string
 	// OnLogin is called with who signed in, before there is a session. An error refuses them.
 	OnLogin func(context.Context, *http.Request, Identity) error
+	// KeepTokens is called after OnLogin, for programs that keep what the issuer gave in a place
+	// of their own: with true, the session holds no tokens, and its end revokes none. Refresh
+	// uses them later.
+	KeepTokens func(context.Context, Identity, Tokens) (kept bool, err error)
 	// OnError answers a failed sign-in; nil shows a plain page.
 	OnError func(http.ResponseWriter, *http.Request, *Error)
 

@@ -58,7 +58,10 @@ func (s *Session) End(ctx context.Context) error {
 
 // revoke is RFC 7009: of the refresh token, with which the access tokens end; or of the access
 // token where there is none.
-func (c *Client) revoke(ctx context.Context, held tokens) error {
+func (c *Client) revoke(ctx context.Context, held Tokens) error {
+	if held == (Tokens{}) {
+		return nil // they are kept elsewhere
+	}
 	metadata, err := c.metadata(ctx)
 	if err != nil || metadata.RevocationEndpoint == "" {
 		return err

@@ -39,15 +39,20 @@ type Session struct {
 // sessionState is what the store keeps, sealed.
 type sessionState struct {
 	Identity  Identity  `json:"identity"`
-	Tokens    tokens    `json:"tokens"`
+	Tokens    Tokens    `json:"tokens"`
 	CreatedAt time.Time `json:"created_at"`
 	SeenAt    time.Time `json:"seen_at"`
 }
 
-type tokens struct {
+// Tokens are what an issuer gave for a person.
+type Tokens struct {
 	Access  string    `json:"access"`
 	Refresh string    `json:"refresh,omitempty"`
 	Expires time.Time `json:"expires"` // of the access token; zero where not told
+}
+
+func tokensOf(token *oauth2.Token) Tokens {
+	return Tokens{token.AccessToken, token.RefreshToken, token.Expiry}
 }
 
 // sessionID is what the store knows of a cookie's value.
@@ -58,10 +63,10 @@ func sessionID(value string) string {
 
 // startSession makes a session with an id of its own, and ends the one that the browser had: an
 // id from before the sign-in must not become signed in.
-func (c *Client) startSession(w http.ResponseWriter, r *http.Request, identity Identity, token *oauth2.Token) error {
+func (c *Client) startSession(w http.ResponseWriter, r *http.Request, identity Identity, held Tokens) error {
 	value, now := random(), c.now()
 	session := &Session{client: c, id: sessionID(value), state: sessionState{
-		Identity: identity, Tokens: tokens{token.AccessToken, token.RefreshToken, token.Expiry}, CreatedAt: now, SeenAt: now,
+		Identity: identity, Tokens: held, CreatedAt: now, SeenAt: now,
 	}}
 	if err := session.save(r.Context(), session.state); err != nil {
 		return err
@@ -220,47 +225,52 @@ func (s *Session) refreshAlone(ctx context.Context, stale string) (sessionState,
 	if state.Tokens.Refresh == "" {
 		return sessionState{}, s.end(ctx)
 	}
-	token, err := s.askForToken(ctx, state.Tokens.Refresh)
+	token, err := s.client.Refresh(ctx, state.Tokens.Refresh)
+	if errors.Is(err, ErrSignedOut) {
+		s.client.logger.Info("the connection has ended", "issuer", s.client.config.Issuer)
+		return sessionState{}, s.end(ctx)
+	}
 	if err != nil {
 		return sessionState{}, err
 	}
 	return s.keep(ctx, state.Tokens.Refresh, token)
 }
 
-// askForToken is RFC 6749 §6. Only invalid_grant ends the session: anything else may pass.
-func (s *Session) askForToken(ctx context.Context, refresh string) (*oauth2.Token, error) {
-	metadata, err := s.client.metadata(ctx)
+// Refresh asks the issuer once, with a refresh token that the program keeps by itself (RFC 6749
+// §6). It returns ErrSignedOut for invalid_grant, and only for that; anything else may pass, and
+// is ErrUnavailable. Where the answer has no refresh token, the old one stays good.
+func (c *Client) Refresh(ctx context.Context, refresh string) (Tokens, error) {
+	metadata, err := c.metadata(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return Tokens{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.client.http)
-	token, err := s.client.oauth(metadata).TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token()
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, c.http)
+	token, err := c.oauth(metadata).TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token()
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.ErrorCode == "invalid_grant" && refused.Response != nil && refused.Response.StatusCode < 500 {
-		s.client.logger.Info("the connection has ended", "issuer", s.client.config.Issuer)
-		return nil, s.end(ctx)
+		return Tokens{}, ErrSignedOut
 	}
 	if errors.As(err, &refused) && refused.Response != nil {
-		return nil, fmt.Errorf("%w: status %d, error %q", ErrUnavailable, refused.Response.StatusCode, printable(refused.ErrorCode))
+		return Tokens{}, fmt.Errorf("%w: status %d, error %q", ErrUnavailable, refused.Response.StatusCode, printable(refused.ErrorCode))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: refresh token", ErrUnavailable)
+		return Tokens{}, fmt.Errorf("%w: refresh token", ErrUnavailable)
 	}
-	return token, nil
+	return tokensOf(token), nil
 }
 
 // keep saves new tokens before anybody uses them. A session that was signed out meanwhile stays
 // so, and one that somebody else has refreshed meanwhile keeps the tokens of the other: what was
 // saved last must not be replaced by an answer that took longer.
-func (s *Session) keep(ctx context.Context, sent string, token *oauth2.Token) (sessionState, error) {
+func (s *Session) keep(ctx context.Context, sent string, given Tokens) (sessionState, error) {
 	state, err := s.load(ctx)
 	if err != nil || state.Tokens.Refresh != sent {
 		return state, err
 	}
-	state.Tokens.Access, state.Tokens.Expires = token.AccessToken, token.Expiry
-	if token.RefreshToken != "" { // without one, the old one stays good (RFC 6749 §6)
-		state.Tokens.Refresh = token.RefreshToken
+	if given.Refresh == "" {
+		given.Refresh = state.Tokens.Refresh
 	}
+	state.Tokens = given
 	return state, s.save(ctx, state)
 }
 

@@ -75,6 +75,10 @@ type Upstream struct {
 	Scopes              []string          `yaml:"scopes"`
 	AuthorizeParameters map[string]string `yaml:"authorize_parameters"`
 	DatabaseUser        DatabaseUser      `yaml:"database_user"`
+	// With offline_access among the scopes (or whatever makes this IdP give refresh tokens), the
+	// IdP is asked about a person again when an app refreshes.
+	CheckEvery     Duration `yaml:"check_every"`     // 1h: how old its last word may be
+	TolerateOutage Duration `yaml:"tolerate_outage"` // 24h: how long people go on while it does not answer
 }
 
 // DatabaseUser says who a person of an upstream is in Redshift.

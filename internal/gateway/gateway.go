@@ -25,6 +25,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
+	"github.com/shiftgrant/shiftgrant/internal/seal"
 	"github.com/shiftgrant/shiftgrant/internal/signin"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
@@ -162,6 +163,7 @@ func (g *Gateway) openSignIn() error {
 		upstreams = append(upstreams, signin.Upstream{
 			Name: u.Name, DisplayName: u.DisplayName, Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Secret(),
 			Scopes: u.Scopes, AuthorizeParameters: parameters,
+			CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage),
 			DatabaseUser: signin.DatabaseUser{Claim: u.DatabaseUser.Claim, LocalPart: u.DatabaseUser.LocalPart, Deny: u.DatabaseUser.Deny},
 		})
 	}
@@ -171,10 +173,20 @@ func (g *Gateway) openSignIn() error {
 	}
 	g.signIn, err = signin.New(signin.Config{
 		BaseURL: g.config.Issuer, Tenant: grant.DefaultTenant, Upstreams: upstreams, People: g.store,
-		Sessions: browserSessions{g.store.Sessions()}, Key: key, PreviousKeys: before, Pages: g.pages, Audit: countedAudit{g.audit, g.metrics},
+		Sessions: browserSessions{g.store.Sessions()}, Tokens: g.store, Envelope: seal.Envelope{Wrapper: g.keys.ring}, Holder: holderName(),
+		Key: key, PreviousKeys: before, Pages: g.pages, Audit: countedAudit{g.audit, g.metrics},
 		Lifetime: time.Duration(g.config.Lifetimes.Session), Logger: g.logger, Now: g.now,
 	})
 	return err
+}
+
+// holderName tells gateways apart in the store.
+func holderName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "gateway"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 func (g *Gateway) openOAuth() error {
@@ -192,6 +204,7 @@ func (g *Gateway) openOAuth() error {
 		GrantLifetime:           time.Duration(g.config.Lifetimes.Grant),
 		TokenRequestsPerMinute:  g.config.Limits.TokenRequestsPerMinute,
 		FailedClientAuthPerHour: g.config.Limits.FailedClientAuthPerHour,
+		StillWelcome:            g.signIn.StillWelcome,
 		Now:                     g.now, Logger: g.logger,
 	})
 	return err

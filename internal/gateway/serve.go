@@ -95,6 +95,11 @@ func (g *Gateway) sweep(ctx context.Context) {
 		case <-ticker.C:
 		}
 		g.keys.reload(g.now(), g.logger)
+		if resealed, err := g.signIn.Reseal(ctx); err != nil {
+			g.logger.Error("seal upstream tokens by the newest key", "error", err)
+		} else if resealed > 0 {
+			g.logger.Info("sealed upstream tokens by the newest key", "tokens", resealed)
+		}
 		if deleted, err := g.store.Sweep(ctx, time.Now(), 500); err != nil {
 			g.logger.Error("sweep expired rows", "error", err)
 		} else if deleted > 0 {

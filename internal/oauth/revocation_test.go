@@ -1,13 +1,16 @@
 package oauth_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
 
@@ -80,5 +83,34 @@ func TestDisabledPersonsGrantsWorkAgainWhenTheyAreEnabled(t *testing.T) {
 	}
 	if answer := w.refresh(public, refresh); answer.status != http.StatusOK {
 		t.Errorf("enabled again: %d %v", answer.status, answer.text)
+	}
+}
+
+// Every app of a person hears the same when their upstream says no, whichever asked.
+func TestAppsHearThatThePersonMustSignInAgain(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	w := newWorld(t, func(config *oauth.Config) {
+		config.StillWelcome = func(context.Context, grant.Person) error {
+			asked++
+			return grant.ErrRevoked
+		}
+	})
+	_, first := w.connect("alice", public)
+	_, second := w.connect("alice", stargazer)
+	for range 2 {
+		answer := w.refresh(public, first)
+		if answer.status != http.StatusBadRequest || answer.string("error") != "invalid_grant" || !strings.HasPrefix(answer.string("error_description"), "sign in again") {
+			t.Errorf("%d %s", answer.status, answer.text)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times about a grant that has ended", asked)
+	}
+	if _, err := w.store.RevokeGrants(t.Context(), grant.DefaultTenant, grant.Filter{AppID: stargazer.ID}, signin.NoLongerWelcome, w.clock()); err != nil {
+		t.Fatal(err)
+	}
+	if answer := w.refresh(stargazer, second); !strings.HasPrefix(answer.string("error_description"), "sign in again") {
+		t.Errorf("an app that did not ask: %d %s", answer.status, answer.text)
 	}
 }

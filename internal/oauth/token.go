@@ -9,6 +9,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 // token is the token endpoint (OAuth 2.1 §3.2). What it answers is committed before.
@@ -94,6 +95,9 @@ func (s *Server) liveGrant(ctx context.Context, app *grant.App, grantID string) 
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("look up grant: %w", err)
+	}
+	if g.AppID == app.ID && g.RevokedWhy == signin.NoLongerWelcome {
+		return nil, nil, signInAgain()
 	}
 	if g.AppID != app.ID || g.Alive(s.now()) != nil {
 		return nil, nil, ended

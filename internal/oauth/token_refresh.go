@@ -7,6 +7,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 // maxConflicts is how often a refresh looks again when the family moved on under it. Each time
@@ -92,10 +93,24 @@ func (s *Server) liveFamily(ctx context.Context, app *grant.App, presented grant
 	if err != nil {
 		return nil, fmt.Errorf("look up refresh token: %w", err)
 	}
-	if family.AppID != app.ID || !family.RevokedAt.IsZero() || !s.now().Before(family.ExpiresAt) {
+	switch {
+	case family.AppID != app.ID:
+		return nil, unknownRefresh()
+	case !family.RevokedAt.IsZero():
+		return nil, s.whyRevoked(ctx, &family)
+	case !s.now().Before(family.ExpiresAt):
 		return nil, unknownRefresh()
 	}
 	return &family, nil
+}
+
+// whyRevoked tells what there is to do, where that is known.
+func (s *Server) whyRevoked(ctx context.Context, family *grant.Family) error {
+	g, err := s.store.Grant(ctx, s.tenant, family.GrantID)
+	if err == nil && g.RevokedWhy == signin.NoLongerWelcome {
+		return signInAgain()
+	}
+	return unknownRefresh()
 }
 
 // advance makes the next generation current.
@@ -157,10 +172,15 @@ func (s *Server) checkStillWelcome(ctx context.Context, g *grant.Grant, person *
 	if !errors.Is(err, grant.ErrRevoked) {
 		return err
 	}
-	if err := s.endGrant(ctx, *g, "no longer welcome at the identity provider"); err != nil {
+	if err := s.endGrant(ctx, *g, signin.NoLongerWelcome); err != nil {
 		return err
 	}
-	return invalidGrant("the person may not sign in any more; the connection is ended")
+	return signInAgain()
+}
+
+// signInAgain says the one thing that helps, to every app of the person in the same words.
+func signInAgain() *fault {
+	return invalidGrant("sign in again: " + signin.NoLongerWelcome + ", so the connection has ended")
 }
 
 // endGrant revokes a grant and everything that descends from it. It is done whether or not it

@@ -6,8 +6,9 @@
 // pair for good; whoever comes later with the same database user is somebody else and is not
 // let in, because they would read as the first.
 //
-// What it does not know is whether the IdP still employs the person: a session lasts its time,
-// unless the person ends it, or an operator who disables them or signs them out.
+// Whether the IdP still employs the person is asked when an app refreshes (upstream.go), where
+// the IdP gave a token to ask with. A session lasts its time, unless the IdP says no then, the
+// person ends it, or an operator disables them or signs them out.
 package signin
 
 import (
@@ -23,6 +24,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
+	"github.com/shiftgrant/shiftgrant/internal/seal"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
@@ -40,6 +42,11 @@ type Upstream struct {
 	Scopes              []string // with openid among them
 	AuthorizeParameters url.Values
 	DatabaseUser        DatabaseUser
+	// CheckEvery is how old the upstream's last word on a person may be when an app refreshes; 0
+	// is an hour. TolerateOutage is for how long after that people go on while it does not
+	// answer; 0 is a day. Both are for upstreams that give refresh tokens.
+	CheckEvery     time.Duration
+	TolerateOutage time.Duration
 }
 
 // People keeps persons.
@@ -62,11 +69,15 @@ type Config struct {
 	Upstreams []Upstream
 	People    People
 	Sessions  connect.SessionStore
-	Key       []byte // 32 bytes that seal sessions and cookies
+	// Tokens keeps upstream refresh tokens, sealed by Envelope; nil asks upstreams at sign-in only.
+	Tokens   UpstreamTokens
+	Envelope seal.Envelope
+	Holder   string // names this gateway where several share the tokens
+	Key      []byte // 32 bytes that seal sessions and cookies
 	// PreviousKeys open what was sealed before Key came.
 	PreviousKeys [][]byte
-	Pages     *pages.Pages
-	Audit     Audit
+	Pages        *pages.Pages
+	Audit        Audit
 	// Lifetime of a sign-in; 0 is 12 hours.
 	Lifetime   time.Duration
 	HTTPClient *http.Client
@@ -80,6 +91,7 @@ type SignIn struct {
 	upstreams []*upstream
 	origins   *http.CrossOriginProtection
 	now       func() time.Time
+	keeper    *Keeper // nil without Tokens
 }
 
 // upstream is an IdP with our client there.
@@ -115,6 +127,9 @@ func New(config Config) (*SignIn, error) {
 			OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
 				return s.admit(ctx, r, u, identity)
 			},
+			KeepTokens: func(ctx context.Context, identity connect.Identity, given connect.Tokens) (bool, error) {
+				return s.keepTokens(ctx, u, identity, given)
+			},
 			OnError: func(w http.ResponseWriter, r *http.Request, failure *connect.Error) { s.fail(w, r, u, failure) },
 		})
 		if err != nil {
@@ -122,6 +137,7 @@ func New(config Config) (*SignIn, error) {
 		}
 		s.upstreams = append(s.upstreams, u)
 	}
+	s.keeper = s.newKeeper()
 	return s, nil
 }
 
