@@ -19,8 +19,12 @@ const (
 	RoleARN  = "arn:aws:iam::" + Account + ":role/" + RoleName
 	// Audience is the one that the OIDC provider in the AWS account lists.
 	Audience = "redshift-gateway"
-	Cluster  = "tickit"
-	Database = "dev"
+	// IdentityCenterAudience is the one that Identity Center's trusted token issuer lists, for
+	// tokens that go straight to Redshift's port.
+	IdentityCenterAudience = "redshift-identity-center"
+	Cluster                = "tickit"
+	Workgroup              = "tickit-serverless"
+	Database               = "dev"
 
 	// IdPPath is where the identity provider is below the twin's URL.
 	IdPPath = "/idp"
@@ -77,7 +81,7 @@ func newIdP(config Config, url string) (*idp.Provider, error) {
 func newSTS(config Config, registry *sigv4.Registry) (*sts.Server, error) {
 	account := sts.Config{Account: Account, Region: Region, Registry: registry, Logger: config.Logger, Now: config.Now}
 	if config.Issuer != "" {
-		account.Providers = []sts.Provider{{URL: config.Issuer, ClientIDs: []string{Audience}}}
+		account.Providers = []sts.Provider{{URL: config.Issuer, ClientIDs: []string{Audience, IdentityCenterAudience}}}
 		account.Roles = []sts.Role{{Name: RoleName, ID: roleID, MaxSession: time.Hour, TrustPolicy: trustPolicy(config.Issuer)}}
 	}
 	return sts.New(account)

@@ -1,10 +1,15 @@
 package twin
 
 import (
+	"bytes"
+	"io"
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
+
+	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 )
 
 // handler tells the parts apart: the IdP has a path of its own, and AWS's services share the
@@ -18,13 +23,33 @@ func (t *Twin) handler(front http.Handler) http.Handler {
 		switch {
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "RedshiftData."):
 			t.DataAPI.ServeHTTP(w, r)
+		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "RedshiftServerless."):
+			t.Passwords.ServeHTTP(w, r)
 		case r.Header.Get("X-Amz-Target") == "" && media == "application/x-www-form-urlencoded":
-			t.STS.ServeHTTP(w, r)
+			t.serveQuery(w, r)
 		default:
-			http.Error(w, "The twin plays redshift-data (X-Amz-Target: RedshiftData.…) and sts (a form with Action).", http.StatusNotFound)
+			http.Error(w, "The twin plays redshift-data and redshift-serverless (X-Amz-Target), sts and redshift (a form with Action and Version).", http.StatusNotFound)
 		}
 	})
 	return onlyLocalNames(mux)
+}
+
+// maxForm bounds a request of the Query protocol.
+const maxForm = 128 << 10
+
+// serveQuery tells the two services of the Query protocol apart by the version of their API.
+func (t *Twin) serveQuery(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if err != nil {
+		http.Error(w, "The body is too large.", http.StatusRequestEntityTooLarge)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Version") == controlplane.Version {
+		t.Passwords.ServeHTTP(w, r)
+		return
+	}
+	t.STS.ServeHTTP(w, r)
 }
 
 // onlyLocalNames refuses requests for another host name: a page from elsewhere whose name was

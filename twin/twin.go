@@ -1,5 +1,6 @@
-// Package twin plays the world outside of the gateway, on one port of this machine: the
-// company's identity provider, AWS STS, and the Redshift Data API over a real PostgreSQL.
+// Package twin plays the world outside of the gateway, on this machine: the company's identity
+// provider, AWS STS, Redshift's control plane and Data API on one port, and Redshift's own protocol
+// on another, over a real PostgreSQL.
 //
 // It is a stand-in for development and tests, no production system, and is made so that
 // nobody can mistake it for one: it binds to loopback only, says what it is on every page and
@@ -13,6 +14,7 @@
 package twin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,14 +22,18 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
 	"github.com/shiftgrant/shiftgrant/twin/idp"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
+	"github.com/shiftgrant/shiftgrant/twin/wire"
 )
 
 // Notice is what the twin says at each start.
@@ -40,6 +46,8 @@ const DefaultListen = "127.0.0.1:7422"
 type Config struct {
 	// Listen is a loopback address; empty is DefaultListen. Port 0 takes a free one.
 	Listen string
+	// WireListen is the loopback address of Redshift's port; empty takes a free port.
+	WireListen string
 	// Dir keeps the database from one start to the next; empty is a temporary folder.
 	Dir string
 	// PostgresBin is the folder of initdb and postgres; empty searches.
@@ -69,14 +77,19 @@ type Twin struct {
 	STS      *sts.Server
 	DataAPI  *dataapi.Handler
 	Postgres *postgres.Server
+	// Passwords gives database passwords (GetClusterCredentials and GetCredentials), Wire is
+	// Redshift's port, which takes them.
+	Passwords *controlplane.Server
+	Wire      *wire.Server
 	// Registry knows all AWS keys, those of developers included.
 	Registry *sigv4.Registry
 
-	url    string
-	server *http.Server
-	served chan struct{}
-	logger *slog.Logger
-	closed sync.Once
+	url       string
+	authority []byte
+	server    *http.Server
+	served    chan struct{}
+	logger    *slog.Logger
+	closed    sync.Once
 }
 
 // Start starts everything and returns when it serves. The context bounds the start alone;
@@ -153,6 +166,10 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	t.DataAPI = newDataAPI(config, t.Registry, t.Postgres)
+	t.Passwords = newControlPlane(config, t.Registry)
+	if err := t.openPort(ctx, config); err != nil {
+		return nil, errors.Join(fmt.Errorf("redshift's port: %w", err), t.DataAPI.Close(), t.Postgres.Close())
+	}
 	t.server = &http.Server{
 		Handler:           t.handler(front),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -163,6 +180,21 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 	}
 	return t, nil
+}
+
+// openPort opens Redshift's port with a certificate of its own.
+func (t *Twin) openPort(ctx context.Context, config Config) error {
+	listener, err := listen(ctx, cmp.Or(config.WireListen, "127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
+	certificate, _, authority, err := wire.NewCertificate(time.Now())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	t.authority = authority
+	t.Wire = newWire(listener, config, certificate, t.Postgres, t.Passwords, t.STS)
+	return nil
 }
 
 func databaseDir(dir string) string {
@@ -179,6 +211,14 @@ func (t *Twin) URL() string { return t.url }
 // IdPIssuer is the issuer of the identity provider.
 func (t *Twin) IdPIssuer() string { return t.url + IdPPath }
 
+// WireAddress is the host and port of Redshift's port.
+func (t *Twin) WireAddress() string {
+	return net.JoinHostPort("localhost", strconv.Itoa(t.Wire.Address().(*net.TCPAddr).Port))
+}
+
+// Authority is the certificate, as PEM, that clients of Redshift's port have to trust.
+func (t *Twin) Authority() []byte { return slices.Clone(t.authority) }
+
 // Done is closed when the database has ended, by Close or by accident.
 func (t *Twin) Done() <-chan struct{} { return t.Postgres.Done() }
 
@@ -194,7 +234,7 @@ func (t *Twin) Close() error {
 		}
 		<-t.served
 		t.STS.Close()
-		err = errors.Join(err, t.DataAPI.Close(), t.Postgres.Close())
+		err = errors.Join(err, t.DataAPI.Close(), t.Wire.Close(), t.Postgres.Close())
 	})
 	return err
 }

@@ -60,11 +60,11 @@ func newPort(t *testing.T, change func(*twinwire.Config)) *port {
 	}
 	config := twinwire.Config{
 		Database: database, Certificate: certificate,
-		Password: func(login string) (string, string, error) {
-			if login != "IAM:alice" {
-				return "", "", &twinwire.Denial{Message: fmt.Sprintf("password authentication failed for user %q", login)}
+		Password: func(login string, right func(string) bool) (string, error) {
+			if login != "IAM:alice" || !right(password) {
+				return "", &twinwire.Denial{Message: fmt.Sprintf("password authentication failed for user %q", login)}
 			}
-			return password, "alice", nil
+			return "alice", nil
 		},
 	}
 	if change != nil {

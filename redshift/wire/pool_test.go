@@ -159,11 +159,11 @@ func TestPoolRenewsAnExpiredLoginOnce(t *testing.T) {
 	valid := atomic.Bool{}
 	p := newPort(t, func(c *twinwire.Config) {
 		c.Method = twinwire.Cleartext
-		c.Password = func(string) (string, string, error) {
+		c.Password = func(string, func(string) bool) (string, error) {
 			if !valid.Load() {
-				return password, "", &twinwire.Denial{Message: "IAM Authentication token has expired"}
+				return "", &twinwire.Denial{Message: "IAM Authentication token has expired"}
 			}
-			return password, "alice", nil
+			return "alice", nil
 		}
 	})
 	var asked []bool

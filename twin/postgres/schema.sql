@@ -123,10 +123,12 @@ ORDER BY 1, 2;
 CREATE ROLE alice LOGIN;
 CREATE ROLE bob LOGIN;
 CREATE ROLE admin LOGIN;
+-- On a serverless workgroup everybody who has the role is one user.
+CREATE ROLE shared LOGIN;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA tickit TO alice, bob, admin;
-GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO alice, bob, admin;
+GRANT USAGE ON SCHEMA tickit TO alice, bob, admin, shared;
+GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO alice, bob, admin, shared;
 
 -- alice is an analyst: she also reads finance, and has a schema to write in.
 GRANT USAGE ON SCHEMA finance TO alice;

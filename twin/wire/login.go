@@ -108,28 +108,14 @@ func (s *Server) prove(client net.Conn, parameters map[string]string) (databaseU
 		return s.proveByToken(client, parameters)
 	}
 	login := parameters["user"]
-	wrong := &Denial{fmt.Sprintf("password authentication failed for user %q", login)}
+	right, err := s.ask(client, login)
+	if err != nil {
+		return "", err
+	}
 	if s.config.Password == nil {
-		return "", wrong
+		return "", &Denial{fmt.Sprintf("password authentication failed for user %q", login)}
 	}
-	password, databaseUser, err := s.config.Password(login)
-	var denial *Denial
-	if err != nil && !errors.As(err, &denial) {
-		return "", err
-	}
-	if password == "" {
-		password = rand.Text() // the question is asked of everybody
-	}
-	right, askErr := s.ask(client, login, password)
-	switch {
-	case askErr != nil:
-		return "", askErr
-	case err != nil:
-		return "", err
-	case !right:
-		return "", wrong
-	}
-	return databaseUser, nil
+	return s.config.Password(login, right)
 }
 
 func (s *Server) proveByToken(client net.Conn, parameters map[string]string) (string, error) {
@@ -152,54 +138,61 @@ func (s *Server) proveByToken(client net.Conn, parameters map[string]string) (st
 	return s.config.Token(ctx, string(token), parameters)
 }
 
-// ask asks for a password in the configured way.
-func (s *Server) ask(client net.Conn, login, password string) (right bool, err error) {
-	challenge := make([]byte, 32)
+// ask asks for a password in the configured way, and gives the test that its answer passes.
+func (s *Server) ask(client net.Conn, login string) (right func(password string) bool, err error) {
+	challenge := make([]byte, 48)
 	rand.Read(challenge)
 	switch s.config.Method {
 	case Cleartext:
-		return s.askPassword(client, nil, append([]byte(password), 0))
+		got, err := s.askPassword(client, nil)
+		return func(password string) bool { return same(got, append([]byte(password), 0)) }, err
 	case MD5:
-		inner := md5.Sum([]byte(password + login))
-		outer := md5.Sum(append([]byte(hex.EncodeToString(inner[:])), challenge[:4]...))
-		return s.askPassword(client, challenge[:4], append([]byte("md5"+hex.EncodeToString(outer[:])), 0))
+		salt := challenge[:4]
+		got, err := s.askPassword(client, salt)
+		return func(password string) bool {
+			inner := md5.Sum([]byte(password + login))
+			outer := md5.Sum(append([]byte(hex.EncodeToString(inner[:])), salt...))
+			return same(got, append([]byte("md5"+hex.EncodeToString(outer[:])), 0))
+		}, err
 	case Digest:
-		return askDigest(client, password, challenge[:16], challenge[16:])
+		return askDigest(client, challenge[:16], challenge[16:])
 	}
-	return false, fmt.Errorf("method %d is not known", s.config.Method)
+	return nil, fmt.Errorf("method %d is not known", s.config.Method)
 }
 
-func (s *Server) askPassword(client net.Conn, salt, want []byte) (bool, error) {
+func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
+
+func (s *Server) askPassword(client net.Conn, salt []byte) ([]byte, error) {
 	if err := request(client, uint32(s.config.Method), salt); err != nil {
-		return false, err
+		return nil, err
 	}
-	got, err := answer(client, 'p')
-	return subtle.ConstantTimeCompare(got, want) == 1, err
+	return answer(client, 'p')
 }
 
 // askDigest is Redshift's: SHA-256 over the salted hash of the password and both nonces.
-func askDigest(client net.Conn, password string, salt, nonce []byte) (bool, error) {
+func askDigest(client net.Conn, salt, nonce []byte) (right func(password string) bool, err error) {
 	challenge := binary.BigEndian.AppendUint32(nil, 0) // SHA-256
 	challenge = append(binary.BigEndian.AppendUint32(challenge, uint32(len(salt))), salt...)
 	challenge = append(binary.BigEndian.AppendUint32(challenge, uint32(len(nonce))), nonce...)
 	if err := request(client, uint32(Digest), challenge); err != nil {
-		return false, err
+		return nil, err
 	}
 	got, err := answer(client, 'd')
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if len(got) < 8+sha256.Size || binary.BigEndian.Uint32(got) != sha256.Size {
-		return false, errors.New("log in: the answer to the digest is too short")
+		return nil, errors.New("log in: the answer to the digest is too short")
 	}
 	digest, rest := got[4:4+sha256.Size], got[4+sha256.Size:]
-	length := binary.BigEndian.Uint32(rest)
-	if uint64(length) != uint64(len(rest)-4) {
-		return false, errors.New("log in: the nonce has another length than it says")
+	if length := binary.BigEndian.Uint32(rest); uint64(length) != uint64(len(rest)-4) {
+		return nil, errors.New("log in: the nonce has another length than it says")
 	}
-	inner := sha256.Sum256(append([]byte(password), salt...))
-	want := sha256.Sum256(append(append(inner[:], nonce...), rest[4:]...))
-	return subtle.ConstantTimeCompare(digest, want[:]) == 1, nil
+	return func(password string) bool {
+		inner := sha256.Sum256(append([]byte(password), salt...))
+		want := sha256.Sum256(append(append(inner[:], nonce...), rest[4:]...))
+		return same(digest, want[:])
+	}, nil
 }
 
 // request sends an authentication request.

@@ -47,9 +47,9 @@ type Config struct {
 	Certificate tls.Certificate
 	// Method is how passwords are asked for; 0 is Digest.
 	Method Method
-	// Password gives the password of a login name as the client sends it, such as "IAM:ann", and
-	// the database user that it stands for; or a *Denial.
-	Password func(login string) (password, databaseUser string, err error)
+	// Password gives the database user of a login name as the client sends it, such as "IAM:ann",
+	// if one of its passwords is right; or a *Denial. nil lets nobody in by password.
+	Password func(login string, right func(password string) bool) (databaseUser string, err error)
 	// Token checks a token of authentication message 14, with the start-up parameters idp_type,
 	// token_type and identity_namespace, and gives the database user; or a *Denial.
 	Token func(ctx context.Context, token string, parameters map[string]string) (databaseUser string, err error)
