@@ -5,10 +5,14 @@
 // be recorded does not happen. Those who write at the same time share one fsync. A sink that
 // does not take records is waited for, two seconds, and no longer.
 //
-// Each record has a number and the SHA-256 of the line before it, so [Verify] finds a line that
-// was changed, taken out or put in. The chain does not protect its own end: who can write the
-// file can cut it, or write a new end from any point on. Only somebody who kept a later head
-// elsewhere can tell.
+// Each record has a number and the SHA-256 of the line before it, so a [Verifier] finds a line
+// that was changed, taken out or put in. Each minute with something new ends in a signed head,
+// as do each file and each run: whoever has not the key can write no new end up to there. What
+// follows the last head is only chained. Who has the key, or cuts the file at a head, is found
+// by what has left the machine: the copies that a [Shipper] makes, or a head noted elsewhere.
+//
+// The file is the truth. A second stream gets each record before it counts as written; copies
+// in the store are made from the file, in the background, and made up for after a crash.
 //
 // Secrets have no field here; a token of ours that somebody put into a statement is masked.
 // Whatever else is in a text, it cannot end the line or reach a terminal: control and
@@ -17,8 +21,10 @@ package audit
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -58,12 +64,18 @@ type Record struct {
 	QueryID     int64         `json:"redshift_query_id,omitempty"`
 	Remote      string        `json:"remote,omitempty"`
 	Detail      string        `json:"detail,omitempty"`
+	Chain       string        `json:"chain,omitempty"` // of records of the log itself
+	Key         string        `json:"key,omitempty"`   // of a head: the public key that verifies it
 }
 
 // The kinds of record that the log writes about itself.
 const (
-	kindReopened = "audit.reopened"
-	kindRepaired = "audit.repaired"
+	kindOpened    = "audit.opened"    // a run begins
+	kindReopened  = "audit.reopened"  // a file begins that goes on from another
+	kindRepaired  = "audit.repaired"  // half a record was set aside
+	kindRecovered = "audit.recovered" // records were refused before
+	kindForked    = "audit.forked"    // the file and its copies disagree: a new chain begins
+	kindHead      = "audit.head"      // all up to here is signed
 )
 
 // Config says where the record goes.
@@ -71,6 +83,13 @@ type Config struct {
 	Path string // of the file; it is made with mode 0600. A named pipe will do as well
 	// Patience is how long Write waits for a sink that does not take the record; 0 is 2 s.
 	Patience time.Duration
+	// Key signs heads; nil for none. HeadEvery is how long a record may wait for one; 0 is a minute.
+	Key       ed25519.PrivateKey
+	HeadEvery time.Duration
+	// Copy gets each line too, before it counts as written; nil for none.
+	Copy io.Writer
+	// RotateAt is the size in bytes beyond which the file is moved away and a new one begins; 0 for never.
+	RotateAt int64
 	Now      func() time.Time // nil is time.Now
 	Logger   *slog.Logger     // nil: nothing is logged
 }
@@ -83,24 +102,32 @@ type Log struct {
 	closed  chan struct{}
 	closer  sync.Once
 	file    atomic.Pointer[os.File]
+	durable atomic.Pointer[chain] // up to where the file can be read by others
+	undone  atomic.Int64          // how often what stood in the file was taken back
 
 	// What follows belongs to the goroutine that writes.
 	chain
-	cutTo int64 // the size that the file must have before it is written; whole for as it is
+	signed   int64     // number of the last head
+	cutTo    int64     // the size that the file must have before it is written; whole for as it is
+	uncopied []byte    // lines that Copy has not taken yet
+	refusing time.Time // since when nothing can be written; zero for no such time
+	rotateAt int64
 }
 
 const whole = -1
 
 // entry waits to be written.
 type entry struct {
-	body   []byte      // the record without its place in the chain; nil asks to open the file again
-	left   atomic.Bool // the writer of it: it was told that it cannot be written
+	body   []byte       // the record without its place in the chain
+	do     func() error // in place of a record: something that only the writing goroutine may do
+	left   atomic.Bool  // the writer of it: it was told that it cannot be written
 	result chan error
 }
 
 const (
-	defaultPatience = 2 * time.Second
-	maxTogether     = 256
+	defaultPatience  = 2 * time.Second
+	defaultHeadEvery = time.Minute
+	maxTogether      = 256
 )
 
 // Open opens the record and goes on with its chain. What a crash left of an unfinished last
@@ -109,19 +136,25 @@ func Open(config Config) (*Log, error) {
 	if config.Patience == 0 {
 		config.Patience = defaultPatience
 	}
+	if config.HeadEvery == 0 {
+		config.HeadEvery = defaultHeadEvery
+	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{config: config, queue: make(chan *entry, maxTogether), closing: make(chan struct{}), closed: make(chan struct{}), cutTo: whole}
+	l := &Log{
+		config: config, queue: make(chan *entry, maxTogether), closing: make(chan struct{}), closed: make(chan struct{}),
+		cutTo: whole, rotateAt: config.RotateAt,
+	}
 	file, err := openPrivately(config.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open audit record: %w", err)
 	}
 	l.file.Store(file)
-	if err := l.resume(); err != nil {
+	if err := l.begin(); err != nil {
 		return nil, fmt.Errorf("open audit record %s: %w", config.Path, errors.Join(err, file.Close()))
 	}
 	go l.run()
@@ -169,8 +202,16 @@ func (l *Log) Write(ctx context.Context, record Record) error {
 
 // Reopen opens the file anew, for who has moved it away. The chain goes on in the new one, which
 // says so in its first record.
-func (l *Log) Reopen(ctx context.Context) error {
-	return l.submit(ctx, &entry{result: make(chan error, 1)})
+func (l *Log) Reopen(ctx context.Context) error { return l.between(ctx, l.reopen) }
+
+// Ready says whether records can be written. After a failure it tries.
+func (l *Log) Ready(ctx context.Context) error {
+	return l.between(ctx, func() error { return l.append() })
+}
+
+// between does something between two records.
+func (l *Log) between(ctx context.Context, do func() error) error {
+	return l.submit(ctx, &entry{do: do, result: make(chan error, 1)})
 }
 
 func (l *Log) submit(ctx context.Context, e *entry) error {
@@ -201,19 +242,30 @@ func (l *Log) submit(ctx context.Context, e *entry) error {
 
 func (l *Log) run() {
 	defer close(l.closed)
+	heads := time.NewTicker(l.config.HeadEvery)
+	defer heads.Stop()
 	for {
 		select {
 		case first := <-l.queue:
 			l.handle(first)
+		case <-heads.C:
+			l.sign()
 		case <-l.closing:
-			for {
-				select {
-				case first := <-l.queue:
-					l.handle(first)
-				default:
-					return
-				}
-			}
+			l.finish()
+			return
+		}
+	}
+}
+
+// finish writes what waits, and the last head.
+func (l *Log) finish() {
+	for {
+		select {
+		case first := <-l.queue:
+			l.handle(first)
+		default:
+			l.sign()
+			return
 		}
 	}
 }
@@ -222,9 +274,11 @@ func (l *Log) run() {
 func (l *Log) handle(next *entry) {
 	var group []*entry
 	for next != nil {
-		if next.body == nil {
+		if next.do != nil {
 			l.answer(group)
-			next.result <- l.reopen()
+			if !next.left.Load() {
+				next.result <- next.do()
+			}
 			return
 		}
 		group = append(group, next)
@@ -257,27 +311,72 @@ func (l *Log) answer(group []*entry) {
 			bodies = append(bodies, e.body)
 		}
 	}
-	err := l.append(bodies...)
+	var err error
+	if len(bodies) > 0 {
+		err = l.append(bodies...)
+	}
 	for _, e := range group {
 		e.result <- err
 	}
+	l.rotate()
 }
 
 // append writes records with one write and one fsync. The chain moves on only if both succeed.
 func (l *Log) append(bodies ...[]byte) error {
-	if len(bodies) == 0 {
-		return nil
+	if !l.refusing.IsZero() {
+		recovered, err := encode(Record{Time: l.config.Now(), Kind: kindRecovered, Detail: "records were refused from " + l.refusing.UTC().Format(time.RFC3339Nano)})
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		bodies = append([][]byte{recovered}, bodies...)
 	}
 	ahead := l.chain
 	var text []byte
 	for _, body := range bodies {
 		text = ahead.appendLine(text, body)
 	}
-	if err := l.persist(text); err != nil {
-		l.config.Logger.Error("write audit record", "path", l.config.Path, "records", len(bodies), "error", err)
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return l.commit(text, ahead)
+}
+
+// commit makes lines durable, after which the chain stands at ahead, and hands them to the copy.
+func (l *Log) commit(text []byte, ahead chain) error {
+	if len(text) == 0 {
+		return nil
 	}
-	l.chain = ahead
+	err := l.copyRest()
+	if err == nil {
+		err = l.persist(text)
+	}
+	if err == nil {
+		l.chain = ahead
+		l.durable.Store(&ahead)
+		if l.config.Copy != nil {
+			l.uncopied = text
+		}
+		err = l.copyRest()
+	}
+	if err == nil {
+		l.refusing = time.Time{}
+		return nil
+	}
+	l.config.Logger.Error("write audit record", "path", l.config.Path, "error", err)
+	if l.refusing.IsZero() {
+		l.refusing = l.config.Now()
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// copyRest hands on what the copy has not taken. Until it has, nothing more is written, so that
+// it misses no line and what waits for it stays small.
+func (l *Log) copyRest() error {
+	if len(l.uncopied) == 0 {
+		return nil
+	}
+	n, err := l.config.Copy.Write(l.uncopied)
+	l.uncopied = l.uncopied[n:]
+	if err != nil {
+		return fmt.Errorf("copy of the audit record: %w", err)
+	}
 	return nil
 }
 
@@ -316,10 +415,21 @@ func (l *Log) takeBack(file *os.File) error {
 		return fmt.Errorf("take back half a record: %w", err)
 	}
 	l.cutTo = whole
+	l.undone.Add(1)
 	return nil
 }
 
+// reopen goes on in a new file. The one before ends in a head.
 func (l *Log) reopen() error {
+	l.sign()
+	if err := l.swap(); err != nil {
+		return err
+	}
+	return l.note(kindReopened, "")
+}
+
+// swap opens the path anew.
+func (l *Log) swap() error {
 	file, err := openPrivately(l.config.Path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -329,12 +439,12 @@ func (l *Log) reopen() error {
 	if err := before.Close(); err != nil {
 		l.config.Logger.Warn("close the audit record that was moved away", "error", err)
 	}
-	return l.note(kindReopened, "")
+	return nil
 }
 
 // note records what happened to the log itself.
 func (l *Log) note(kind, detail string) error {
-	body, err := encode(Record{Time: l.config.Now(), Kind: kind, Detail: detail})
+	body, err := encode(Record{Time: l.config.Now(), Kind: kind, Detail: detail, Chain: l.name})
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,13 @@ func lines(t testing.TB, path string) []string {
 	return slices.Collect(strings.Lines(string(content)))
 }
 
+// check verifies one file.
+func check(text string) (audit.Verified, error) {
+	var verifier audit.Verifier
+	err := verifier.Read("record", strings.NewReader(text))
+	return verifier.Verified(), err
+}
+
 // verify wants a whole chain of records first to last.
 func verify(t testing.TB, first, last int64, paths ...string) audit.Verified {
 	t.Helper()
@@ -74,7 +81,7 @@ func verify(t testing.TB, first, last int64, paths ...string) audit.Verified {
 		}
 		content = append(content, part...)
 	}
-	verified, err := audit.Verify(bytes.NewReader(content))
+	verified, err := check(string(content))
 	if err != nil || verified.First != first || verified.Last != last {
 		t.Fatalf("Verify = %+v, %v; want records %d to %d", verified, err, first, last)
 	}
@@ -272,23 +279,23 @@ func TestTamperingIsFound(t *testing.T) {
 		want   string
 	}{
 		{"nothing", func(l []string) []string { return l }, ""},
-		{"a changed record", func(l []string) []string { l[1] = strings.Replace(l[1], "detail 1", "detail 9", 1); return l }, "line 3 "},
-		{"a changed first record", func(l []string) []string { l[0] = strings.Replace(l[0], "detail 0", "detail 9", 1); return l }, "line 2 "},
-		{"a missing record", func(l []string) []string { return append(l[:2], l[3:]...) }, "line 3 "},
-		{"records in another order", func(l []string) []string { l[1], l[2] = l[2], l[1]; return l }, "line 2 "},
-		{"a record twice", func(l []string) []string { return append(l[:2], l[1:]...) }, "line 3 "},
-		{"a line of something else", func(l []string) []string { return append([]string{"hello\n"}, l...) }, "line 1 is no record"},
-		{"an empty line", func(l []string) []string { l[2] = "\n"; return l }, "line 3 is no record"},
-		{"a second chain", func(l []string) []string { return append(l, l...) }, "line 6 "},
-		{"a first record that names another", func(l []string) []string { return []string{strings.Replace(l[0], `""`, `"ab"`, 1)} }, "line 1 "},
+		{"a changed record", func(l []string) []string { l[1] = strings.Replace(l[1], "detail 1", "detail 9", 1); return l }, "record:3:"},
+		{"a changed first record", func(l []string) []string { l[0] = strings.Replace(l[0], "detail 0", "detail 9", 1); return l }, "record:2:"},
+		{"a missing record", func(l []string) []string { return append(l[:2], l[3:]...) }, "record:3:"},
+		{"records in another order", func(l []string) []string { l[1], l[2] = l[2], l[1]; return l }, "record:2:"},
+		{"a record twice", func(l []string) []string { return append(l[:2], l[1:]...) }, "record:3:"},
+		{"a line of something else", func(l []string) []string { return append([]string{"hello\n"}, l...) }, "record:1: no record"},
+		{"an empty line", func(l []string) []string { l[2] = "\n"; return l }, "record:3: no record"},
+		{"a second chain", func(l []string) []string { return append(l, l...) }, "record:6:"},
+		{"a first record that names another", func(l []string) []string { return []string{strings.Replace(l[0], `""`, `"ab"`, 1)} }, "record:1:"},
 	} {
 		tampered := c.change(append([]string{}, whole...))
-		_, err := audit.Verify(strings.NewReader(strings.Join(tampered, "")))
+		_, err := check(strings.Join(tampered, ""))
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: Verify = %v, want %q", c.name, err, c.want)
 		}
 	}
-	cut, err := audit.Verify(strings.NewReader(strings.Join(whole[:4], "")))
+	cut, err := check(strings.Join(whole[:4], ""))
 	if err != nil || cut.Head == verify(t, 1, 5, path).Head {
 		t.Errorf("a cut record has the head of the whole one: %+v, %v", cut, err)
 	}
@@ -366,7 +373,7 @@ func TestBlockedSinkMakesWritesFailInTime(t *testing.T) {
 	for log.Write(t.Context(), audit.Record{Kind: "at last"}) != nil {
 	}
 	text := <-received
-	verified, err := audit.Verify(strings.NewReader(text))
+	verified, err := check(text)
 	if err != nil || strings.Contains(text, "given up") || verified.Last < int64(accepted+2) {
 		t.Errorf("read %+v, %v (accepted %d, given up: %v)", verified, err, accepted, strings.Contains(text, "given up"))
 	}
@@ -434,7 +441,7 @@ func TestAcknowledgedRecordsSurviveAKill(t *testing.T) {
 				t.Errorf("record %s was acknowledged and is lost", detail)
 			}
 		}
-		verified, err := audit.Verify(strings.NewReader(content))
+		verified, err := check(content)
 		if err != nil || verified.Last < last+40 {
 			t.Fatalf("Verify = %+v, %v; had %d before", verified, err, last)
 		}
@@ -474,7 +481,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(whole, 3, byte('x'))
 	f.Add("{}", 0, byte(0))
 	f.Fuzz(func(t *testing.T, text string, at int, changed byte) {
-		if verified, err := audit.Verify(strings.NewReader(text)); err == nil && verified.Last < verified.First {
+		if verified, err := check(text); err == nil && verified.Last < verified.First {
 			t.Errorf("Verify = %+v", verified)
 		}
 		// No byte of the first record can change while the second stays.
@@ -482,7 +489,7 @@ func FuzzVerify(f *testing.F) {
 		if at < 0 || at >= first || whole[at] == changed {
 			return
 		}
-		if _, err := audit.Verify(strings.NewReader(whole[:at] + string([]byte{changed}) + whole[at+1:])); err == nil {
+		if _, err := check(whole[:at] + string([]byte{changed}) + whole[at+1:]); err == nil {
 			t.Errorf("byte %d changed to %q unnoticed", at, changed)
 		}
 	})
@@ -500,7 +507,7 @@ func FuzzRecordIsOneLine(f *testing.F) {
 		if added := len(after) - before; added != 1 {
 			t.Errorf("%d lines were added", added)
 		}
-		if _, err := audit.Verify(strings.NewReader(strings.Join(after, ""))); err != nil {
+		if _, err := check(strings.Join(after, "")); err != nil {
 			t.Error(err)
 		}
 	})

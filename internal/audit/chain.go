@@ -1,14 +1,12 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"unicode"
@@ -23,7 +21,10 @@ const maxLine = 4 << 20
 type chain struct {
 	last int64
 	head string // SHA-256 of the line of record last, in hexadecimal; "" before the first
+	name string // the beginning of the SHA-256 of the line of record 1: no two chains have the same
 }
+
+const nameLength = 20
 
 // place is how a record says where it is in the chain, in front of everything else.
 type place struct {
@@ -45,8 +46,31 @@ func (c *chain) appendLine(text, body []byte) []byte {
 }
 
 func (c *chain) move(line []byte) {
+	c.last, c.head = c.last+1, digest(line)
+	if c.last == 1 {
+		c.name = c.head[:nameLength]
+	}
+}
+
+func digest(line []byte) string {
 	hash := sha256.Sum256(line)
-	c.last, c.head = c.last+1, hex.EncodeToString(hash[:])
+	return hex.EncodeToString(hash[:])
+}
+
+// chainBefore is the chain up to the first line of a file, which says its name where it is not
+// the first of all.
+func chainBefore(line []byte) (before chain, ok bool) {
+	p, ok := placeOf(line)
+	if !ok {
+		return chain{}, false
+	}
+	before = chain{last: p.Number - 1, head: *p.Previous}
+	if p.Number > 1 {
+		var record Record
+		_ = json.Unmarshal(line, &record) // what does not say its chain gets a name of its own
+		before.name = cmp.Or(record.Chain, digest(line)[:nameLength])
+	}
+	return before, true
 }
 
 // encode is a record as JSON, without its place.
@@ -100,42 +124,4 @@ func placeOf(line []byte) (place, bool) {
 	}
 	err := json.Unmarshal(line, &p)
 	return p, err == nil && p.Number > 0 && p.Previous != nil
-}
-
-// A Verified chain has no gap and no change between its first and its last record.
-type Verified struct {
-	First, Last int64  // numbers of the records; 0 where there is none
-	Head        string // SHA-256 of the last line: kept elsewhere, it shows later that the end is still there
-}
-
-// Verify reads records and checks their chain. The error names the first line that does not
-// follow from the one before it. A record whose First is not 1 goes on from a file that was
-// moved away: verify them together, the older first.
-func Verify(r io.Reader) (Verified, error) {
-	var checked Verified
-	var at chain
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 1<<16), maxLine)
-	for number := 1; lines.Scan(); number++ {
-		line := lines.Bytes()
-		p, ok := placeOf(line)
-		if !ok {
-			return checked, fmt.Errorf("audit record: line %d is no record", number)
-		}
-		if number == 1 {
-			checked.First = p.Number
-			at = chain{p.Number - 1, *p.Previous}
-		}
-		if p.Number != at.last+1 || *p.Previous != at.head || p.Number == 1 && at.head != "" {
-			return checked, fmt.Errorf("audit record: line %d (record %d) does not follow from the line before it, of record %d: one of them was changed, or something between them is missing", number, p.Number, at.last)
-		}
-		at.move(line)
-		checked.Last, checked.Head = at.last, at.head
-	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return checked, fmt.Errorf("audit record: the line after record %d is no record: it is too long", checked.Last)
-	} else if err != nil {
-		return checked, fmt.Errorf("read audit record: %w", err)
-	}
-	return checked, nil
 }

@@ -7,6 +7,22 @@ import (
 	"os"
 )
 
+// begin finds where to go on, and records that a run begins.
+func (l *Log) begin() error {
+	if err := l.resume(); err != nil || l.config.Key == nil {
+		return err
+	}
+	detail := ""
+	if l.last > l.signed {
+		detail = fmt.Sprintf("the run before did not end in a signed head, as a crash leaves it: what is before record %d was signed only now", l.last+1)
+	}
+	if err := l.note(kindOpened, detail); err != nil {
+		return err
+	}
+	l.sign()
+	return nil
+}
+
 // resume finds the end of the chain in the file.
 func (l *Log) resume() error {
 	file := l.file.Load()
@@ -14,14 +30,14 @@ func (l *Log) resume() error {
 	if err != nil || !info.Mode().IsRegular() {
 		return err // from a pipe nothing can be read back: a new chain begins
 	}
-	last, end, err := lastRecord(file, info.Size())
+	end, err := l.resumeFrom(file, info.Size())
 	if err != nil {
 		return err
 	}
-	if last != nil {
-		p, _ := placeOf(last)
-		l.chain = chain{p.Number - 1, *p.Previous}
-		l.move(last)
+	if l.last == 0 {
+		if err := l.resumeAside(); err != nil {
+			return err
+		}
 	}
 	if end == info.Size() {
 		return nil
@@ -32,6 +48,53 @@ func (l *Log) resume() error {
 	detail := fmt.Sprintf("%d bytes after record %d were no whole record, as a crash leaves them; they are in %s", info.Size()-end, l.last, l.tornPath())
 	l.config.Logger.Warn("audit record repaired", "detail", detail)
 	return l.note(kindRepaired, detail)
+}
+
+// resumeFrom goes on from the last record of a file, and returns where that ends.
+func (l *Log) resumeFrom(file *os.File, size int64) (end int64, err error) {
+	last, end, err := lastRecord(file, size)
+	if err != nil || last == nil {
+		return end, err
+	}
+	first, err := firstLine(file)
+	if err != nil {
+		return 0, err
+	}
+	before, _ := chainBefore(first)
+	p, _ := placeOf(last)
+	if p.Number > 1 && before.last == 0 {
+		before.move(first)
+	}
+	l.chain = chain{p.Number - 1, *p.Previous, before.name}
+	l.move(last)
+	if isHead(last) {
+		l.signed = l.last
+	}
+	l.durable.Store(new(l.chain))
+	return end, nil
+}
+
+// resumeAside goes on from a file that was moved away before anything was written to its
+// successor.
+func (l *Log) resumeAside() error {
+	files, err := Files(l.config.Path)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	path := files[len(files)-1].Path
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := l.resumeFrom(file, info.Size()); err != nil {
+		return err
+	}
+	return l.note(kindReopened, "")
 }
 
 // lastRecord finds the last line that is a record, and where it ends. It reads from the end, so
