@@ -74,16 +74,16 @@ func (s *Server) authenticateClient(r *http.Request, form parameters) (*grant.Ap
 	if f != nil {
 		return nil, f
 	}
-	key, now := limitKeyOf(presented.id, s.clientAddress(r)), s.now()
-	if wait := s.requests.take(key, now); wait > 0 {
+	address, now := s.clientAddress(r), s.now()
+	if wait := s.requests.Take(now, address, presented.id); wait > 0 {
 		return nil, slowDown(wait)
 	}
-	if wait := s.failures.full(key, now); wait > 0 {
+	if wait := s.failures.Full(now, address, presented.id); wait > 0 {
 		return nil, slowDown(wait)
 	}
 	app, err := s.proveClient(r.Context(), presented)
 	if errors.As(err, &f) {
-		s.failures.take(key, now)
+		s.failures.Take(now, address, presented.id)
 	}
 	return app, err
 }

@@ -34,9 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -45,6 +43,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
+	"github.com/shiftgrant/shiftgrant/internal/web"
 )
 
 // Config is what a server is built from. Fields without a word about their zero value must be
@@ -116,8 +115,8 @@ type Server struct {
 	accessLifetime time.Duration
 	idleLifetime   time.Duration
 	grantLifetime  time.Duration
-	requests       *limiter
-	failures       *limiter
+	requests       *web.Limiter
+	failures       *web.Limiter
 	clientAddress  func(*http.Request) string
 	stillWelcome   func(context.Context, grant.Person) error
 	metadata       metadata
@@ -150,11 +149,11 @@ func New(config Config) (*Server, error) {
 		s.now = time.Now
 	}
 	if s.clientAddress == nil {
-		s.clientAddress = connectionAddress
+		s.clientAddress = web.Proxies(nil).CallerAddress
 	}
 	perMinute, perHour := orDefault(config.TokenRequestsPerMinute, 600), orDefault(config.FailedClientAuthPerHour, 60)
-	s.requests = newLimiter(perMinute, time.Minute)
-	s.failures = newLimiter(perHour, time.Hour)
+	s.requests = web.NewLimiter(perMinute, time.Minute)
+	s.failures = web.NewLimiter(perHour, time.Hour)
 	if err := s.useKeys(config.RotationKeys); err != nil {
 		return nil, err
 	}
@@ -214,21 +213,4 @@ func orDefault[T comparable](value, standard T) T {
 		return standard
 	}
 	return value
-}
-
-// connectionAddress is the caller's address; one IPv6 caller usually has a whole /64.
-func connectionAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil || address.Is4() || address.Is4In6() {
-		return host
-	}
-	prefix, err := address.WithZone("").Prefix(64)
-	if err != nil {
-		return host
-	}
-	return prefix.String()
 }

@@ -58,14 +58,17 @@ func (s *Session) Check(sql string) error {
 		return err
 	}
 	scopes := s.access.Scopes
-	mayWrite := scopes.Has(grant.ScopeWrite) && !s.access.Grant.Limits.ReadOnly
 	switch {
-	case mayWrite, class.reads && (scopes.Has(grant.ScopeRead) || scopes.Has(grant.ScopeWrite)):
+	case s.mayWrite(), class.reads && (scopes.Has(grant.ScopeRead) || scopes.Has(grant.ScopeWrite)):
 		return nil
 	case class.reads:
 		return s.needs(grant.ScopeRead, "the token is not for running SQL")
 	}
 	return s.needs(grant.ScopeWrite, class.why)
+}
+
+func (s *Session) mayWrite() bool {
+	return s.access.Scopes.Has(grant.ScopeWrite) && !s.access.Grant.Limits.ReadOnly
 }
 
 func (s *Session) needs(scope, why string) error {
@@ -111,7 +114,7 @@ func (s *Session) begin(ctx context.Context, statement *redshift.Statement) (*ru
 		guard.release()
 		return nil, err
 	}
-	statement.Label = label(s.access, web.RequestID(ctx))
+	statement.Label, statement.ReadOnly = label(s.access, web.RequestID(ctx)), !s.mayWrite()
 	run := &run{
 		house: s.house, ctx: ctx, cancel: func() {}, release: release, guard: guard, started: s.house.config.Now(),
 		record: recordOf(s.access, s.target.Name, web.RequestID(ctx), statement.Label),

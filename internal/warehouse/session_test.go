@@ -375,3 +375,37 @@ func TestConfigurationIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestPersonBeginsSoManyStatementsAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, _, _ := house(t, func(config *Config) { config.MaxPerMinutePerPerson = 2 })
+		query := func(person string) error {
+			rows, err := open(t, w, access(person, read)).Query(t.Context(), redshift.Statement{SQL: "select 1"})
+			if err == nil {
+				if u := w.Usage(); u.Running != 1 || u.People != 1 || u.Sessions == 0 {
+					t.Errorf("%+v while one runs", u)
+				}
+				drain(t, rows)
+			}
+			return err
+		}
+		for range 2 {
+			if err := query("ann"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var busy *redshift.BusyError
+		if err := query("ann"); !errors.As(err, &busy) || busy.RetryAfter <= 0 {
+			t.Errorf("the third: %v, want a BusyError", err)
+		}
+		if err := query("bob"); err != nil {
+			t.Errorf("somebody else: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if err := query("ann"); err != nil {
+			t.Errorf("a minute later: %v", err)
+		}
+		w.Close()
+	})
+}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/shiftgrant/shiftgrant/internal/web"
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
@@ -17,6 +18,9 @@ import (
 type slots struct {
 	perPerson int64
 	wait      time.Duration
+	rate      *web.Limiter // of each person
+	perMinute int
+	now       func() time.Time
 	houses    map[string]*semaphore.Weighted
 	perHouse  int64
 
@@ -32,7 +36,8 @@ type personSlots struct {
 func newSlots(config Config) *slots {
 	s := &slots{
 		perPerson: int64(config.MaxConcurrentPerPerson), perHouse: int64(config.MaxConcurrentPerWarehouse),
-		wait: config.QueueWait, houses: map[string]*semaphore.Weighted{}, people: map[string]*personSlots{},
+		wait: config.QueueWait, rate: web.NewLimiter(config.MaxPerMinutePerPerson, time.Minute), perMinute: config.MaxPerMinutePerPerson,
+		now: config.Now, houses: map[string]*semaphore.Weighted{}, people: map[string]*personSlots{},
 	}
 	for _, warehouse := range config.Warehouses {
 		s.houses[warehouse.Name] = semaphore.NewWeighted(s.perHouse)
@@ -42,6 +47,9 @@ func newSlots(config Config) *slots {
 
 // acquire waits for a slot and gives the function that frees it, or a *redshift.BusyError.
 func (s *slots) acquire(ctx context.Context, person, warehouse string) (release func(), err error) {
+	if wait := s.rate.Take(s.now(), person); wait > 0 {
+		return nil, &redshift.BusyError{Limit: fmt.Sprintf("%d statements of one person a minute", s.perMinute), RetryAfter: wait}
+	}
 	queue, stop := context.WithTimeout(ctx, s.wait)
 	defer stop()
 	own := s.enter(person)

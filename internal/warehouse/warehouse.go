@@ -92,6 +92,7 @@ type Config struct {
 
 	MaxConcurrentPerPerson    int           // 10 statements at once
 	MaxConcurrentPerWarehouse int           // 200 statements at once
+	MaxPerMinutePerPerson     int           // 6000 statements begun
 	QueueWait                 time.Duration // 5s: how long a statement waits for its turn
 	StatementTimeout          time.Duration // 30m
 	MaxRows                   int64         // of one statement; 0 is no limit
@@ -138,6 +139,7 @@ func New(config Config) (*Warehouses, error) {
 	}
 	setDefault(&config.MaxConcurrentPerPerson, 10)
 	setDefault(&config.MaxConcurrentPerWarehouse, 200)
+	setDefault(&config.MaxPerMinutePerPerson, 6000)
 	setDefault(&config.QueueWait, 5*time.Second)
 	setDefault(&config.StatementTimeout, 30*time.Minute)
 	setDefault(&config.MaxSQL, 200<<10)
