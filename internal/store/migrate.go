@@ -9,7 +9,6 @@ import (
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed migrations
@@ -17,28 +16,23 @@ var migrations embed.FS
 
 // dialect is what differs between the databases when the schema is made.
 type dialect struct {
-	name    goose.Dialect
-	folder  string
-	options func(latest int64) ([]goose.ProviderOption, error)
+	name   goose.Dialect
+	folder string
+	begin  []string // a transaction that no other migration runs beside
 }
 
 var onSQLite = dialect{
 	name: goose.DialectSQLite3, folder: "migrations/sqlite",
-	options: func(latest int64) ([]goose.ProviderOption, error) {
-		// The lock is a transaction around all steps, so the steps have none of their own.
-		return []goose.ProviderOption{goose.WithSessionLocker(exclusive{latest}), goose.WithIsolateDDL(true)}, nil
-	},
+	begin: []string{"BEGIN IMMEDIATE"},
 }
 
 var onPostgres = dialect{
 	name: goose.DialectPostgres, folder: "migrations/postgres",
-	options: func(int64) ([]goose.ProviderOption, error) {
-		locker, err := lock.NewPostgresSessionLocker()
-		return []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
-	},
+	begin: []string{"BEGIN", "SELECT pg_advisory_xact_lock(74207422)"},
 }
 
-// migrate brings the schema up to date, one process at a time.
+// migrate brings the schema up to date, one process at a time. Those that start at the same
+// instant wait for the first, and find its work done.
 func migrate(ctx context.Context, db *sql.DB, on dialect) error {
 	steps, latest, err := on.steps()
 	if err != nil {
@@ -50,22 +44,32 @@ func migrate(ctx context.Context, db *sql.DB, on dialect) error {
 		return err
 	case version > latest:
 		return fmt.Errorf("%w: its schema is version %d, and this program knows %d: run the newer program, or restore a backup from before it", ErrNewer, version, latest)
-	case version == latest:
-		return nil
 	}
-	options, err := on.options(latest)
-	if err != nil {
-		return err
+	for step := version + 1; step <= latest; step++ {
+		if err := on.apply(ctx, db, steps, step); err != nil {
+			return fmt.Errorf("bring the schema from version %d to %d: %w", step-1, step, err)
+		}
 	}
-	options = append(options, goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
-	provider, err := goose.NewProvider(on.name, db, steps, options...)
+	return nil
+}
+
+// apply makes one step in one transaction, unless another process has made it.
+//
+// It asks for this step and no other, because whoever asks goose for all steps lets it make its
+// own table first, outside the lock.
+func (d dialect) apply(ctx context.Context, db *sql.DB, steps fs.FS, step int64) error {
+	provider, err := goose.NewProvider(d.name, db, steps,
+		// The lock is a transaction around the step, so the step has none of its own.
+		goose.WithSessionLocker(exclusive{d.begin, step}), goose.WithIsolateDDL(true),
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("bring the schema from version %d to %d: %w", version, latest, err)
+	_, err = provider.ApplyVersion(ctx, step, true)
+	if errors.Is(err, goose.ErrAlreadyApplied) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // steps returns the migrations and the version after the last of them.
@@ -97,22 +101,30 @@ func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
 	return version.Int64, nil
 }
 
-// exclusive makes a migration of SQLite one transaction that excludes all other writers. It is
-// committed only if it got to the latest version.
-type exclusive struct{ latest int64 }
+// exclusive makes a step one transaction that excludes all other steps. It is committed only if
+// the step was made.
+type exclusive struct {
+	begin []string
+	step  int64
+}
 
-func (exclusive) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-	return err
+func (e exclusive) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	for _, statement := range e.begin {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e exclusive) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	var version sql.NullInt64
 	err := conn.QueryRowContext(ctx, versionQuery).Scan(&version)
-	if err == nil && version.Int64 == e.latest {
+	if err == nil && version.Int64 >= e.step {
 		_, err = conn.ExecContext(ctx, "COMMIT")
 		return err
 	}
-	_, rollbackErr := conn.ExecContext(ctx, "ROLLBACK")
-	return errors.Join(err, rollbackErr)
+	// Why the step failed is told elsewhere; that the version could not be read follows from it.
+	_, err = conn.ExecContext(ctx, "ROLLBACK")
+	return err
 }

@@ -111,7 +111,7 @@ func (d *sqliteDatabase) close() error {
 		err = d.writer.close()
 	}
 	if d.reading != nil {
-		err = errors.Join(err, d.reading.Close())
+		err = errors.Join(err, d.reads.close(), d.reading.Close())
 	}
 	if d.writing != nil {
 		err = errors.Join(err, d.writing.Close())

@@ -105,6 +105,20 @@ func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, erro
 	return statement, nil
 }
 
+// close lets go of the statements. database/sql does not do that for those of a connection when
+// the connection is closed, and SQLite keeps a connection, its files and its locks for as long
+// as one of its statements is there.
+func (p *prepared) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, statement := range p.statements {
+		errs = append(errs, statement.Close())
+	}
+	clear(p.statements)
+	return errors.Join(errs...)
+}
+
 func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	statement, err := p.statement(ctx, query)
 	if err != nil {

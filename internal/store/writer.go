@@ -235,5 +235,5 @@ func (w *writer) rollback() { _ = w.exec("ROLLBACK") }
 func (w *writer) close() error {
 	close(w.closing)
 	<-w.closed
-	return w.connection.Close()
+	return errors.Join(w.statements.close(), w.connection.Close())
 }
