@@ -37,6 +37,9 @@ type Config struct {
 	Limits     Limits      `yaml:"limits"`
 	Audit      Audit       `yaml:"audit"`
 	Keys       Keys        `yaml:"keys"`
+	// TrustedProxies are networks whose X-Forwarded-For is taken, to tell callers apart for limits
+	// and for nothing else.
+	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
 // Keys are secrets of the gateway that are kept elsewhere than in its data folder: several
@@ -134,13 +137,23 @@ type Lifetimes struct {
 
 // Limits keep one caller from using up what belongs to all; zero takes the value in the comment.
 type Limits struct {
-	StatementTimeout        Duration `yaml:"statement_timeout"`        // 30m
-	StatementsPerPerson     int      `yaml:"statements_per_person"`    // 10 at once
-	StatementsPerWarehouse  int      `yaml:"statements_per_warehouse"` // 200 at once
-	RowsPerStatement        int64    `yaml:"rows_per_statement"`       // 0: no limit
-	RequestBody             int64    `yaml:"request_body"`             // 1 MiB
-	TokenRequestsPerMinute  int      `yaml:"token_requests_per_minute"`
-	FailedClientAuthPerHour int      `yaml:"failed_client_auth_per_hour"`
+	StatementTimeout            Duration `yaml:"statement_timeout"`               // 30m
+	StatementsPerPerson         int      `yaml:"statements_per_person"`           // 10 at once
+	StatementsPerPersonMinute   int      `yaml:"statements_per_person_minute"`    // 6000 begun
+	StatementsPerWarehouse      int      `yaml:"statements_per_warehouse"`        // 200 at once
+	QueueWait                   Duration `yaml:"queue_wait"`                      // 5s for a place among them
+	RowsPerStatement            int64    `yaml:"rows_per_statement"`              // 0: no limit
+	Sessions                    int      `yaml:"warehouse_sessions"`              // 1000 kept for the next request
+	SessionIdle                 Duration `yaml:"warehouse_session_idle"`          // 10m
+	RequestBody                 int64    `yaml:"request_body"`                    // 1 MiB
+	RequestHeader               int      `yaml:"request_header"`                  // 32 KiB
+	HeaderTimeout               Duration `yaml:"header_timeout"`                  // 5s to send the header
+	RequestTimeout              Duration `yaml:"request_timeout"`                 // 1m to send the whole request
+	ReaderPatience              Duration `yaml:"reader_patience"`                 // 1m until a caller that reads nothing is dropped
+	DrainTime                   Duration `yaml:"drain_time"`                      // 30s for running requests when the gateway stops
+	RequestsPerMinutePerAddress int      `yaml:"requests_per_minute_per_address"` // 6000; callers on this machine are not counted
+	TokenRequestsPerMinute      int      `yaml:"token_requests_per_minute"`       // 600 of each app and address
+	FailedClientAuthPerHour     int      `yaml:"failed_client_auth_per_hour"`     // 60 of each app and address
 }
 
 // Audit says how much of a statement the audit record keeps.
@@ -318,13 +331,10 @@ func (c *Config) checkServer() error {
 	setDefault(&c.Lifetimes.RefreshIdle, Duration(30*24*time.Hour))
 	setDefault(&c.Lifetimes.Grant, Duration(90*24*time.Hour))
 	setDefault(&c.Lifetimes.Session, Duration(12*time.Hour))
-	setDefault(&c.Limits.StatementTimeout, Duration(30*time.Minute))
-	setDefault(&c.Limits.StatementsPerPerson, 10)
-	setDefault(&c.Limits.StatementsPerWarehouse, 200)
-	setDefault(&c.Limits.RequestBody, 1<<20)
-	setDefault(&c.Limits.TokenRequestsPerMinute, 600)
-	setDefault(&c.Limits.FailedClientAuthPerHour, 60)
-	return nil
+	if _, err := c.proxies(); err != nil {
+		return err
+	}
+	return c.Limits.check()
 }
 
 func (c *Config) checkUpstreams() error {

@@ -194,7 +194,10 @@ func (g *Gateway) openOAuth() error {
 	for _, w := range g.config.Warehouses {
 		shown = append(shown, pages.Warehouse{Name: w.Name, DisplayName: w.DisplayName, Description: w.Description})
 	}
-	var err error
+	proxies, err := g.config.proxies()
+	if err != nil {
+		return err
+	}
 	g.oauth, err = oauth.New(oauth.Config{
 		Issuer: g.config.Issuer, Tenant: grant.DefaultTenant, Warehouses: shown,
 		Store: g.store, SignIn: g.signIn, Issue: g.issuer, Audit: countedAudit{g.audit, g.metrics}, Pages: g.pages,
@@ -205,6 +208,7 @@ func (g *Gateway) openOAuth() error {
 		TokenRequestsPerMinute:  g.config.Limits.TokenRequestsPerMinute,
 		FailedClientAuthPerHour: g.config.Limits.FailedClientAuthPerHour,
 		StillWelcome:            g.signIn.StillWelcome,
+		ClientAddress:           proxies.CallerAddress,
 		Now:                     g.now, Logger: g.logger,
 	})
 	return err

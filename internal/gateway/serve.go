@@ -17,13 +17,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
 
-const (
-	// drainTime is what running requests get when the gateway is told to stop.
-	drainTime = 30 * time.Second
-	// readerPatience is how long a caller may leave a piece of a response unread.
-	readerPatience = time.Minute
-	sweepEvery     = time.Minute
-)
+const sweepEvery = time.Minute
 
 // NewLogger makes the logger that the configuration asks for.
 func NewLogger(config Log, w io.Writer) *slog.Logger {
@@ -62,7 +56,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		g.logger.Info("stopping: running requests may end", "within", drainTime)
+		g.logger.Info("stopping: running requests may end", "within", time.Duration(g.config.Limits.DrainTime))
 	}
 	g.ready.Store(false)
 	stopSweeping()
@@ -70,9 +64,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return errors.Join(err, g.drain(), g.Close())
 }
 
-// drain lets running requests end, up to drainTime.
+// drain lets running requests end, for a while.
 func (g *Gateway) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.config.Limits.DrainTime))
 	defer cancel()
 	var err error
 	for _, l := range g.listeners {
@@ -126,10 +120,10 @@ func (l *listener) serve() error {
 func (g *Gateway) newServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       time.Minute,
+		ReadHeaderTimeout: time.Duration(g.config.Limits.HeaderTimeout),
+		ReadTimeout:       time.Duration(g.config.Limits.RequestTimeout),
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    g.config.Limits.RequestHeader,
 		ErrorLog:          slog.NewLogLogger(g.logger.Handler(), slog.LevelDebug),
 	}
 }
@@ -173,7 +167,7 @@ func (g *Gateway) publicHandler(mux *http.ServeMux) http.Handler {
 	if issuer, err := url.Parse(g.config.Issuer); err == nil && issuer.Scheme == "https" {
 		handler = strictTransport(handler)
 	}
-	return web.Log(g.logger, web.DropSlowReaders(readerPatience, handler))
+	return web.Log(g.logger, web.DropSlowReaders(time.Duration(g.config.Limits.ReaderPatience), g.limitAddresses(handler)))
 }
 
 // strictTransport keeps browsers on https for a year (RFC 6797).

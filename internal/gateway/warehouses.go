@@ -34,12 +34,15 @@ func (g *Gateway) openWarehouses() error {
 		Warehouses: all, Audit: countedAudit{g.audit, g.metrics}, Grants: g.store, HashStatements: g.config.Audit.Statement == "sha256",
 		MaxConcurrentPerPerson: g.config.Limits.StatementsPerPerson, MaxConcurrentPerWarehouse: g.config.Limits.StatementsPerWarehouse,
 		StatementTimeout: time.Duration(g.config.Limits.StatementTimeout), MaxRows: g.config.Limits.RowsPerStatement,
+		MaxPerMinutePerPerson: g.config.Limits.StatementsPerPersonMinute, QueueWait: time.Duration(g.config.Limits.QueueWait),
+		MaxSessions: g.config.Limits.Sessions, SessionIdle: time.Duration(g.config.Limits.SessionIdle),
 		Logger: g.logger, Now: g.now,
 	})
 	if err != nil {
 		return err
 	}
 	g.closers = append(g.closers, func() error { g.warehouses.Close(); return nil })
+	g.metrics.showLimits(g.config.Limits, g.warehouses.Usage)
 	return nil
 }
 
