@@ -33,10 +33,9 @@ func newDev() *cobra.Command {
 		Use:   "dev",
 		Short: "Run the whole flow on this machine: gateway, example app, and a twin of the outside world",
 		Long: `Run the whole flow on this machine, without AWS: the gateway, the example app
-Stargazer, and the twin, a stand-in for an IdP, AWS STS and the Redshift Data API over a real
-PostgreSQL. Everything listens on loopback only. Ctrl-C ends it and removes what it made.`,
+Stargazer, and the twin, a stand-in for an IdP, AWS STS and Redshift over a real PostgreSQL. Everything listens on loopback only. Ctrl-C ends it and removes what it made.`,
 		Example: "  shiftgrant dev\n  shiftgrant dev --keep ./state --port 7500",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			options.output = command.OutOrStdout()
 			options.logger = gateway.NewLogger(gateway.Log{Level: options.level, Format: "text"}, command.ErrOrStderr())
@@ -46,15 +45,21 @@ PostgreSQL. Everything listens on loopback only. Ctrl-C ends it and removes what
 	flags := command.Flags()
 	flags.IntVar(&options.port, "port", devPort, "`port` of the gateway; Stargazer and the twin take the two after it. 0 takes free ones")
 	flags.StringVar(&options.keep, "keep", "", "keep all state in this `folder` (default: a temporary one, removed at the end)")
+	flags.StringVar(&options.transport, "transport", "auto", "how SQL travels to the twin: auto, wire (Redshift's own protocol) or dataapi")
+	flags.StringVar(&options.chain, "chain", "web_identity", "how a person's identity becomes access: web_identity or identity_center")
 	flags.StringVar(&options.level, "log-level", "warn", "what to log: debug, info, warn, error")
 	command.AddCommand(newDevToken())
 	return command
 }
 
 type devOptions struct {
-	port   int
-	keep   string
-	level  string
+	port  int
+	keep  string
+	level string
+
+	transport string
+	chain     string
+
 	output io.Writer
 	logger *slog.Logger
 }
@@ -87,8 +92,10 @@ func runDev(ctx context.Context, options devOptions) (err error) {
 	defer func() { err = errors.Join(err, world.Close()) }()
 
 	appSecret := grant.NewToken(grant.ClientSecret)
-	config := devConfig(folder, gatewayURL, appURL, world, appSecret)
-	config.Log.Level = options.level
+	config, err := devConfig(folder, gatewayURL, appURL, world, appSecret, options)
+	if err != nil {
+		return err
+	}
 	server, err := gateway.New(ctx, config, gateway.Options{Logger: options.logger, Version: buildVersion(), Listener: gatewayListener})
 	if err != nil {
 		return err
@@ -197,12 +204,20 @@ func startTwin(ctx context.Context, options devOptions, folder, gatewayURL strin
 }
 
 // devConfig is the configuration that an operator would write, for this world.
-func devConfig(folder, gatewayURL, appURL string, world *twin.Twin, appSecret secret.Text) gateway.Config {
+func devConfig(folder, gatewayURL, appURL string, world *twin.Twin, appSecret secret.Text, options devOptions) (gateway.Config, error) {
+	authority := filepath.Join(folder, "redshift-ca.pem")
+	if err := os.WriteFile(authority, world.Authority(), 0o600); err != nil {
+		return gateway.Config{}, fmt.Errorf("keep the certificate of the twin's Redshift: %w", err)
+	}
+	audience := twin.Audience
+	if options.chain == "identity_center" {
+		audience = twin.IdentityCenterAudience
+	}
 	return gateway.Config{
 		Issuer: gatewayURL,
 		Listen: "127.0.0.1:0", // the listener is given
 		Data:   filepath.Join(folder, "gateway"),
-		Log:    gateway.Log{Format: "text"},
+		Log:    gateway.Log{Format: "text", Level: options.level},
 		Upstreams: []gateway.Upstream{{
 			Name: "twin", DisplayName: "the twin's IdP", Issuer: world.IdPIssuer(),
 			ClientID: twin.ClientID, ClientSecret: gateway.SecretOf(secret.New(twin.DefaultClientSecret)),
@@ -210,14 +225,15 @@ func devConfig(folder, gatewayURL, appURL string, world *twin.Twin, appSecret se
 		}},
 		Warehouses: []gateway.Warehouse{{
 			Name: "tickit", DisplayName: "Tickit sales", Description: "Tickets, events and venues; the twin's PostgreSQL plays Redshift",
-			Region: twin.Region, Cluster: twin.Cluster, Database: twin.Database, DataAPIEndpoint: world.URL(),
-			Identity: gateway.Identity{RoleARN: twin.RoleARN, Audience: twin.Audience, STSEndpoint: world.URL()},
+			Region: twin.Region, Cluster: twin.Cluster, Database: twin.Database, DataAPIEndpoint: world.URL(), PasswordsFrom: world.URL(),
+			Transport: options.transport, Host: world.WireAddress(), CA: authority,
+			Identity: gateway.Identity{Chain: options.chain, RoleARN: twin.RoleARN, Audience: audience, STSEndpoint: world.URL()},
 		}},
 		Apps: []gateway.App{
 			{ID: "stargazer", Name: "Stargazer", Homepage: appURL, Type: string(grant.Confidential), RedirectURIs: []string{appURL + "/callback"}, Secret: gateway.SecretOf(appSecret)},
 			{ID: demoClient, Name: "Command line demo", Type: string(grant.Public), RedirectURIs: []string{demoRedirect}},
 		},
-	}
+	}, nil
 }
 
 // devApp makes Stargazer, as another company would run it: with a session store of its own.
@@ -263,7 +279,7 @@ func greet(w io.Writer, gatewayURL, appURL, twinURL, keep string) {
 	fmt.Fprintf(w, `
   Stargazer, an app that connects to Redshift          %[2]s
   gateway, the product                                 %[1]s
-  twin, a stand-in for IdP, STS and Data API           %[3]s
+  twin, a stand-in for IdP, AWS and Redshift            %[3]s
 
 Try in a browser
   open %[2]s, choose "Connect Amazon Redshift", and sign in as alice, then as bob (password: %[6]s)

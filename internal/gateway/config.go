@@ -93,24 +93,34 @@ type DatabaseUser struct {
 
 // A Warehouse is a Redshift target.
 type Warehouse struct {
-	Name            string   `yaml:"name"`
-	DisplayName     string   `yaml:"display_name"`
-	Description     string   `yaml:"description"`
-	Region          string   `yaml:"region"`
-	Cluster         string   `yaml:"cluster"`   // provisioned
-	Workgroup       string   `yaml:"workgroup"` // serverless
-	Database        string   `yaml:"database"`
-	Identity        Identity `yaml:"identity"`
-	DataAPIEndpoint string   `yaml:"data_api_endpoint"` // default: AWS's for the region
-	ResultFormat    string   `yaml:"result_format"`     // csv (default) or json
+	Name        string   `yaml:"name"`
+	DisplayName string   `yaml:"display_name"`
+	Description string   `yaml:"description"`
+	Region      string   `yaml:"region"`
+	Cluster     string   `yaml:"cluster"`   // provisioned
+	Workgroup   string   `yaml:"workgroup"` // serverless
+	Database    string   `yaml:"database"`
+	Identity    Identity `yaml:"identity"`
+	// Transport is how SQL travels: dataapi, wire, or auto (default): wire where Host is given and
+	// can be reached at start, the Data API otherwise.
+	Transport string `yaml:"transport"`
+	// Host is the warehouse's endpoint for wire, with or without :5439.
+	Host            string `yaml:"host"`
+	CA              string `yaml:"ca"`                // file with the authority of its certificate; default the system's
+	PasswordsFrom   string `yaml:"redshift_endpoint"` // default: AWS's for the region
+	DataAPIEndpoint string `yaml:"data_api_endpoint"` // default: AWS's for the region
+	ResultFormat    string `yaml:"result_format"`     // csv (default) or json
 }
 
 // Identity is how a person's identity becomes access to the warehouse.
 type Identity struct {
-	Chain       string `yaml:"chain"` // web_identity
+	// Chain is web_identity (default): the assertion is traded at STS for a role's credentials; or
+	// identity_center: the assertion itself logs in to the wire, by a trusted token issuer.
+	Chain       string `yaml:"chain"`
 	RoleARN     string `yaml:"role_arn"`
 	Audience    string `yaml:"audience"`     // of the assertion; default redshift-gateway
 	STSEndpoint string `yaml:"sts_endpoint"` // default: AWS's for the region
+	Namespace   string `yaml:"namespace"`    // of the identity provider in Redshift, where there are several
 }
 
 // An App is an OAuth client that the operator registers here rather than with `apps add`.
@@ -154,11 +164,6 @@ type Limits struct {
 	RequestsPerMinutePerAddress int      `yaml:"requests_per_minute_per_address"` // 6000; callers on this machine are not counted
 	TokenRequestsPerMinute      int      `yaml:"token_requests_per_minute"`       // 600 of each app and address
 	FailedClientAuthPerHour     int      `yaml:"failed_client_auth_per_hour"`     // 60 of each app and address
-}
-
-// Audit says how much of a statement the audit record keeps.
-type Audit struct {
-	Statement string `yaml:"statement"` // text (default) or sha256
 }
 
 // Duration is a time.Duration written as "10m".
@@ -323,8 +328,7 @@ func (c *Config) checkServer() error {
 	if err := oneOf("$.log.format", c.Log.Format, "text", "json"); err != nil {
 		return err
 	}
-	setDefault(&c.Audit.Statement, "text")
-	if err := oneOf("$.audit.statement", c.Audit.Statement, "text", "sha256"); err != nil {
+	if err := c.checkAudit(); err != nil {
 		return err
 	}
 	setDefault(&c.Lifetimes.AccessToken, Duration(10*time.Minute))
@@ -368,6 +372,25 @@ func (c *Config) checkUpstreams() error {
 	return nil
 }
 
+// checkTransport checks what belongs to the way that SQL travels.
+func (w *Warehouse) checkTransport(path string) error {
+	if err := oneOf(path+".transport", w.Transport, "auto", "dataapi", "wire"); err != nil {
+		return err
+	}
+	if err := oneOf(path+".identity.chain", w.Identity.Chain, "web_identity", "identity_center"); err != nil {
+		return err
+	}
+	switch {
+	case w.Transport == "wire" && w.Host == "":
+		return &keyError{path + ".host", "give the warehouse's endpoint, such as sales.abc123.eu-central-1.redshift.amazonaws.com: transport wire needs it"}
+	case w.Identity.Chain == "identity_center" && (w.Host == "" || w.Transport == "dataapi"):
+		return &keyError{path + ".identity.chain", "identity_center logs in over the wire: give host, and leave transport at auto or wire"}
+	case w.CA != "" && w.Host == "":
+		return &keyError{path + ".ca", "this is for host, which is not given"}
+	}
+	return nil
+}
+
 func (c *Config) checkWarehouses() error {
 	if len(c.Warehouses) == 0 {
 		return &keyError{"$.warehouses", "give at least one warehouse"}
@@ -379,6 +402,7 @@ func (c *Config) checkWarehouses() error {
 		setDefault(&warehouse.Identity.Chain, "web_identity")
 		setDefault(&warehouse.Identity.Audience, "redshift-gateway")
 		setDefault(&warehouse.ResultFormat, "csv")
+		setDefault(&warehouse.Transport, "auto")
 		switch {
 		case !namePattern.MatchString(warehouse.Name):
 			return &keyError{path + ".name", "use lower-case letters, digits and hyphens"}
@@ -390,17 +414,19 @@ func (c *Config) checkWarehouses() error {
 			return &keyError{path, "give either cluster (provisioned) or workgroup (serverless)"}
 		case warehouse.Database == "":
 			return &keyError{path + ".database", "give the database's name"}
-		case !strings.HasPrefix(warehouse.Identity.RoleARN, "arn:"):
+		case warehouse.Identity.Chain == "web_identity" && !strings.HasPrefix(warehouse.Identity.RoleARN, "arn:"):
 			return &keyError{path + ".identity.role_arn", "give the ARN of the role that trusts this gateway"}
 		}
 		names = append(names, warehouse.Name)
-		if err := oneOf(path+".identity.chain", warehouse.Identity.Chain, "web_identity"); err != nil {
+		if err := warehouse.checkTransport(path); err != nil {
 			return err
 		}
 		if err := oneOf(path+".result_format", warehouse.ResultFormat, "csv", "json"); err != nil {
 			return err
 		}
-		for key, endpoint := range map[string]string{".identity.sts_endpoint": warehouse.Identity.STSEndpoint, ".data_api_endpoint": warehouse.DataAPIEndpoint} {
+		for key, endpoint := range map[string]string{
+			".identity.sts_endpoint": warehouse.Identity.STSEndpoint, ".data_api_endpoint": warehouse.DataAPIEndpoint, ".redshift_endpoint": warehouse.PasswordsFrom,
+		} {
 			if endpoint == "" {
 				continue
 			}

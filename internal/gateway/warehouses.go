@@ -2,8 +2,13 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -13,6 +18,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift"
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
+	"github.com/shiftgrant/shiftgrant/redshift/wire"
 )
 
 func (g *Gateway) openWarehouses() error {
@@ -26,12 +32,12 @@ func (g *Gateway) openWarehouses() error {
 		}
 		all = append(all, warehouse.Warehouse{
 			Name: w.Name, DisplayName: w.DisplayName, Description: w.Description, Region: w.Region, Database: w.Database,
-			Transport: "dataapi", Connector: connector,
+			Transport: connector.transport(), Connector: connector,
 		})
 	}
 	var err error
 	g.warehouses, err = warehouse.New(warehouse.Config{
-		Warehouses: all, Audit: countedAudit{g.audit, g.metrics}, Grants: g.store, HashStatements: g.config.Audit.Statement == "sha256",
+		Warehouses: all, Audit: countedAudit{g.audit, g.metrics}, Grants: g.store, HashStatements: g.config.Audit.Statements == "hash",
 		MaxConcurrentPerPerson: g.config.Limits.StatementsPerPerson, MaxConcurrentPerWarehouse: g.config.Limits.StatementsPerWarehouse,
 		StatementTimeout: time.Duration(g.config.Limits.StatementTimeout), MaxRows: g.config.Limits.RowsPerStatement,
 		MaxPerMinutePerPerson: g.config.Limits.StatementsPerPersonMinute, QueueWait: time.Duration(g.config.Limits.QueueWait),
@@ -46,35 +52,157 @@ func (g *Gateway) openWarehouses() error {
 	return nil
 }
 
-// dataAPIConnector makes sessions of people over the Data API, with credentials by web identity.
-type dataAPIConnector struct {
-	chain  *identity.WebIdentity
-	config dataapi.Config // Credentials are each person's
+// A connector makes sessions of people in one warehouse, by one of the transports or by both.
+type connector struct {
+	gateway *Gateway
+	config  Warehouse
+	chain   *identity.WebIdentity // nil with Identity Center
+	dataAPI *dataapi.Config       // nil where there is none; Credentials are each person's
+	wire    *wire.Config          // nil where there is none; Login is each person's
 }
 
-func (g *Gateway) connector(w Warehouse, client *http.Client) (*dataAPIConnector, error) {
-	chain, err := identity.NewWebIdentity(identity.WebIdentityConfig{
+func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error) {
+	c := &connector{gateway: g, config: w}
+	if w.Identity.Chain == "web_identity" {
+		if err := c.useWebIdentity(client); err != nil {
+			return nil, err
+		}
+	}
+	if w.Host == "" || w.Transport == "dataapi" {
+		return c, nil
+	}
+	return c, c.useWire()
+}
+
+// useWebIdentity sets up the chain by STS, with which the Data API can be used.
+func (c *connector) useWebIdentity(client *http.Client) (err error) {
+	g, w := c.gateway, c.config
+	c.chain, err = identity.NewWebIdentity(identity.WebIdentityConfig{
 		RoleARN: w.Identity.RoleARN, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Audience: w.Identity.Audience, Now: g.now,
 		Assert: func(ctx context.Context, subject identity.Subject) (secret.Text, error) {
-			return g.issuer.Assertion(ctx, issuer.Subject{ID: subject.ID, Audience: w.Identity.Audience, Email: subject.Email, DatabaseUser: subject.DatabaseUser})
+			return c.assert(ctx, subject)
 		},
+	})
+	if err != nil {
+		return err
+	}
+	g.closers = append(g.closers, func() error { c.chain.Close(); return nil })
+	c.dataAPI = &dataapi.Config{
+		Region: w.Region, Endpoint: w.DataAPIEndpoint, Cluster: w.Cluster, Workgroup: w.Workgroup, Database: w.Database,
+		ResultFormat: w.ResultFormat, HTTPClient: client, Logger: g.logger, Now: g.now,
+	}
+	check := *c.dataAPI
+	check.Credentials = c.chain.For(identity.Subject{ID: "check"})
+	return check.Validate()
+}
+
+func (c *connector) assert(ctx context.Context, subject identity.Subject) (secret.Text, error) {
+	return c.gateway.issuer.Assertion(ctx, issuer.Subject{
+		ID: subject.ID, Audience: c.config.Identity.Audience, Email: subject.Email, DatabaseUser: subject.DatabaseUser,
+	})
+}
+
+// reachTime is how long a warehouse may take to answer at start before it counts as not reachable.
+const reachTime = 5 * time.Second
+
+// useWire sets up the wire, if it can be reached or there is nothing else. The decision is made
+// once: a transport that changes from one query to the next would be hard to reason about.
+func (c *connector) useWire() error {
+	config := wire.Config{Host: c.config.Host, Database: c.config.Database, Application: "shiftgrant", StatementTimeout: time.Duration(c.gateway.config.Limits.StatementTimeout)}
+	if host, port, err := net.SplitHostPort(c.config.Host); err == nil {
+		config.Host, config.Port = host, port
+	}
+	if c.config.CA != "" {
+		content, err := os.ReadFile(c.config.CA)
+		if err != nil {
+			return fmt.Errorf("read ca: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(content) {
+			return fmt.Errorf("ca: %s holds no certificate in PEM", c.config.CA)
+		}
+		config.TLS = &tls.Config{RootCAs: roots}
+	}
+	if c.config.Transport == "auto" && c.dataAPI != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), reachTime)
+		defer cancel()
+		if err := wire.Reach(ctx, config); err != nil {
+			c.gateway.logger.Warn("the warehouse's port cannot be reached: statements go by the Data API, which is slower",
+				"warehouse", c.config.Name, "host", c.config.Host, "error", err)
+			return nil
+		}
+	}
+	c.wire = &config
+	c.gateway.logger.Info("statements go straight to the warehouse", "warehouse", c.config.Name, "host", c.config.Host)
+	return nil
+}
+
+// transport is what people are told.
+func (c *connector) transport() string {
+	if c.wire != nil {
+		return "wire"
+	}
+	return "dataapi"
+}
+
+// Connect implements warehouse.Connector.
+func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Session, error) {
+	subject := identity.Subject{ID: person.ID, DatabaseUser: person.DatabaseUser, Email: person.Email}
+	var background *dataapi.Session
+	if c.dataAPI != nil {
+		config := *c.dataAPI
+		config.Credentials = c.chain.For(subject)
+		background = dataapi.New(config)
+	}
+	if c.wire == nil {
+		return background, nil
+	}
+	login, err := c.login(subject)
+	if err != nil {
+		return nil, err
+	}
+	pool := wire.NewPool(wire.PoolConfig{Config: *c.wire, Login: login, MaxConnections: c.gateway.config.Limits.StatementsPerPerson, Now: c.gateway.now})
+	if background == nil {
+		return pool, nil
+	}
+	return both{background, pool}, nil
+}
+
+// login gives what a new connection of a person logs in with.
+func (c *connector) login(subject identity.Subject) (func(context.Context, bool) (wire.Login, time.Time, error), error) {
+	if c.chain == nil {
+		// Each token is for one use, so each connection gets one of its own.
+		return func(ctx context.Context, _ bool) (wire.Login, time.Time, error) {
+			token, err := c.assert(ctx, subject)
+			return wire.Login{Token: &wire.Token{Value: token, IdentityProvider: "AwsIdc", Type: "EXT_JWT", Namespace: c.config.Identity.Namespace}}, c.gateway.now().Add(connectionLife), err
+		}, nil
+	}
+	passwords, err := identity.NewDatabaseLogin(identity.DatabaseLoginConfig{
+		Cluster: c.config.Cluster, Workgroup: c.config.Workgroup, Database: c.config.Database, Region: c.config.Region,
+		Endpoint: c.config.PasswordsFrom, Credentials: c.chain.For(subject), Now: c.gateway.now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.closers = append(g.closers, func() error { chain.Close(); return nil })
-	connector := &dataAPIConnector{chain, dataapi.Config{
-		Region: w.Region, Endpoint: w.DataAPIEndpoint, Cluster: w.Cluster, Workgroup: w.Workgroup, Database: w.Database,
-		ResultFormat: w.ResultFormat, HTTPClient: client, Logger: g.logger, Now: g.now,
-	}}
-	check := connector.config
-	check.Credentials = chain.For(identity.Subject{ID: "check"})
-	return connector, check.Validate()
+	return func(ctx context.Context, renew bool) (wire.Login, time.Time, error) {
+		password, err := passwords.Password(ctx, renew)
+		return wire.Login{User: password.User, Password: password.Value}, password.Expires, err
+	}, nil
 }
 
-// Connect implements warehouse.Connector.
-func (c *dataAPIConnector) Connect(_ context.Context, person grant.Person) (redshift.Session, error) {
-	config := c.config
-	config.Credentials = c.chain.For(identity.Subject{ID: person.ID, DatabaseUser: person.DatabaseUser, Email: person.Email})
-	return dataapi.New(config), nil
+// connectionLife is how long a connection is used whose login has no end of its own: what changed
+// about a person at their IdP is seen after that.
+const connectionLife = time.Hour
+
+// both runs statements straight on the wire, and those that outlive their request by the Data API,
+// which keeps their results.
+type both struct {
+	*dataapi.Session
+	wire *wire.Pool
 }
+
+func (b both) Query(ctx context.Context, statement redshift.Statement) (redshift.Rows, error) {
+	return b.wire.Query(ctx, statement)
+}
+
+func (b both) Close() error { return errors.Join(b.wire.Close(), b.Session.Close()) }

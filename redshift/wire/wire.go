@@ -145,6 +145,21 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 	return s, nil
 }
 
+// Reach connects, verifies the server, and hangs up before the login.
+func Reach(ctx context.Context, config Config) error {
+	if config.Port == "" {
+		config.Port = DefaultPort
+	}
+	if config.Dial == nil {
+		config.Dial = (&net.Dialer{}).DialContext
+	}
+	connection, err := config.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("reach %s: %w", config.address(), err)
+	}
+	return connection.Close()
+}
+
 // begin starts the session within ctx.
 func (s *Session) begin(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.connection.SetDeadline(time.Unix(1, 0)) })
