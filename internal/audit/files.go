@@ -31,55 +31,90 @@ func Files(path string) ([]File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the files of the audit record: %w", err)
 	}
-	var files []File
+	var paths []string
 	for _, entry := range beside {
-		if !strings.HasPrefix(entry.Name(), filepath.Base(path)) || !entry.Type().IsRegular() {
-			continue
+		if strings.HasPrefix(entry.Name(), filepath.Base(path)) && entry.Type().IsRegular() {
+			paths = append(paths, filepath.Join(filepath.Dir(path), entry.Name()))
 		}
-		file, ok, err := lookAt(filepath.Join(filepath.Dir(path), entry.Name()))
+	}
+	files, err := Arrange(paths)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(files, func(f File) bool { return f.First == 0 }), nil
+}
+
+// Arrange puts files in the order of their chains. What holds no record comes first, and has no
+// number.
+func Arrange(paths []string) ([]File, error) {
+	begun := map[string]time.Time{}
+	var files []File
+	for _, path := range paths {
+		f, err := lookAt(path)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			files = append(files, file)
-		}
-	}
-	begun := map[string]time.Time{}
-	for _, f := range files {
+		files = append(files, f)
 		if at, known := begun[f.Chain]; !known || f.Since.Before(at) {
 			begun[f.Chain] = f.Since
 		}
 	}
-	slices.SortFunc(files, func(a, b File) int {
+	slices.SortStableFunc(files, func(a, b File) int {
 		return cmp.Or(begun[a.Chain].Compare(begun[b.Chain]), cmp.Compare(a.Chain, b.Chain), cmp.Compare(a.First, b.First))
 	})
 	return files, nil
 }
 
-// lookAt reads the first line of a file. One that has none, or is something else, is not ok, nor
-// is one that was moved away in the meantime.
-func lookAt(path string) (found File, ok bool, err error) {
+// Last is the number of the newest record at path.
+func Last(path string) (int64, error) {
+	files, err := Files(path)
+	if err != nil || len(files) == 0 {
+		return 0, err
+	}
+	newest := files[len(files)-1].Path
+	file, err := os.Open(newest)
+	if err != nil {
+		return 0, fmt.Errorf("read audit record: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("read audit record: %w", err)
+	}
+	line, _, err := lastRecord(file, info.Size())
+	if err != nil {
+		return 0, fmt.Errorf("read audit record %s: %w", newest, err)
+	}
+	p, _ := placeOf(line)
+	return p.Number, nil
+}
+
+// lookAt reads the first line of a file. One that has none, is something else, or was moved away
+// in the meantime, has nothing but a path.
+func lookAt(path string) (File, error) {
+	found := File{Path: path}
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return File{}, false, nil
+		return found, nil
 	}
 	if err != nil {
-		return File{}, false, fmt.Errorf("read audit record: %w", err)
+		return found, fmt.Errorf("read audit record: %w", err)
 	}
 	defer file.Close()
 	line, err := firstLine(file)
 	if err != nil {
-		return File{}, false, fmt.Errorf("read audit record %s: %w", path, err)
+		return found, fmt.Errorf("read audit record %s: %w", path, err)
 	}
 	before, ok := chainBefore(line)
 	if !ok {
-		return File{}, false, nil
+		return found, nil
 	}
-	first := before.last + 1
+	found.First, found.Since = before.last+1, glance(line).Time
 	if before.last == 0 {
 		before.move(line)
 	}
-	return File{path, before.name, first, glance(line).Time}, true, nil
+	found.Chain = before.name
+	return found, nil
 }
 
 // firstLine is empty for a file without one.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -40,6 +41,7 @@ type Options struct {
 	Version string
 	// Listener serves the public side; nil listens on the configuration's address.
 	Listener net.Listener
+	Stdout   io.Writer        // for the copy of the audit record; nil is os.Stdout
 	Now      func() time.Time // nil is time.Now
 }
 
@@ -48,6 +50,7 @@ type Gateway struct {
 	config    Config
 	logger    *slog.Logger
 	now       func() time.Time
+	stdout    io.Writer
 	metrics   *metrics
 	ready     atomic.Bool
 	listeners []*listener
@@ -68,7 +71,10 @@ type Gateway struct {
 // New opens everything, and leaves nothing open if it fails. It makes no call to the outside:
 // IdPs and AWS are asked when somebody needs them.
 func New(_ context.Context, config Config, options Options) (*Gateway, error) {
-	g := &Gateway{config: config, logger: options.Logger, now: options.Now, metrics: newMetrics(options.Version)}
+	g := &Gateway{config: config, logger: options.Logger, now: options.Now, stdout: options.Stdout, metrics: newMetrics(options.Version)}
+	if g.stdout == nil {
+		g.stdout = os.Stdout
+	}
 	if g.logger == nil {
 		g.logger = slog.Default()
 	}
@@ -132,11 +138,7 @@ func (g *Gateway) openData() error {
 		return err
 	}
 	g.closers = append(g.closers, g.store.Close)
-	if g.audit, err = audit.Open(audit.Config{Path: filepath.Join(folder, "audit.jsonl"), Logger: g.logger}); err != nil {
-		return err
-	}
-	g.closers = append(g.closers, g.audit.Close)
-	return nil
+	return g.openAudit()
 }
 
 func (g *Gateway) openIssuer() error {

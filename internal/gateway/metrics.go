@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/shiftgrant/shiftgrant/internal/audit"
 )
 
 // metrics are what /metrics shows. Labels are routes, kinds and outcomes: never a person, an
@@ -40,6 +42,13 @@ func newMetrics(version string) *metrics {
 	m.registry.MustRegister(m.requests, m.duration, m.records, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// watchAudit shows how far the copies in the store are behind.
+func (m *metrics) watchAudit(shipper *audit.Shipper) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "shiftgrant_audit_uncopied_records", Help: "Audit records that are in the file and not in the store yet.",
+	}, func() float64 { return float64(shipper.Behind()) }))
 }
 
 func (m *metrics) handler() http.Handler {

@@ -99,6 +99,9 @@ func (g *Gateway) sweep(ctx context.Context) {
 		} else if deleted > 0 {
 			g.logger.Debug("swept expired rows", "deleted", deleted)
 		}
+		if _, err := g.store.SweepAudit(ctx, time.Now().Add(-time.Duration(g.config.Audit.KeepInStore)), 500); err != nil {
+			g.logger.Error("sweep copied audit records", "error", err)
+		}
 	}
 }
 
@@ -205,5 +208,5 @@ func (g *Gateway) readiness(ctx context.Context) error {
 	if err := g.store.Ping(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return nil
+	return g.audit.Ready(ctx)
 }
