@@ -34,21 +34,21 @@ func (r *rows) Next() bool {
 	if r.maxRows > 0 && r.count >= r.maxRows {
 		return r.finish("max_rows")
 	}
-	if r.maxBytes > 0 {
-		for _, value := range r.Rows.Values() {
-			r.bytes += int64(len(value))
-		}
-		if r.bytes > r.maxBytes {
-			return r.finish("max_bytes")
-		}
+	row := int64(0)
+	for _, value := range r.Rows.Values() {
+		row += int64(len(value))
 	}
-	r.count++
+	if r.maxBytes > 0 && r.bytes+row > r.maxBytes {
+		return r.finish("max_bytes")
+	}
+	r.count, r.bytes = r.count+1, r.bytes+row
 	return true
 }
 
 func (r *rows) finish(limit string) bool {
 	r.over, r.limit = true, limit
 	if r.run != nil {
+		r.run.read(r.bytes)
 		_ = r.run.end(r.Err(), r.Summary())
 	}
 	return false
@@ -87,6 +87,7 @@ func (r *rows) Close() error {
 		if !r.over && outcome == nil {
 			outcome = redshift.ErrCanceled
 		}
+		r.run.read(r.bytes)
 		_ = r.run.end(outcome, r.Summary())
 		r.run.cancel()
 	}

@@ -195,6 +195,9 @@ func (r *run) causeOr(err error) error {
 	return err
 }
 
+// read notes how much of the result was handed on, for the record of the end.
+func (r *run) read(bytes int64) { r.record.Bytes = bytes }
+
 // end writes the record of the end and frees the place. The first call counts. It does not cancel:
 // rows that are being read may still need the context.
 func (r *run) end(err error, summary redshift.Summary) error {

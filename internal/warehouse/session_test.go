@@ -123,7 +123,7 @@ func TestStatementIsOnRecordBeforeItRuns(t *testing.T) {
 	if start.Statement != "select 1" || len(start.SHA256) != 64 || start.App != "stargazer" || start.Person != "per_ann" || start.Warehouse != "tickit" || start.DatabaseAs != "ann" {
 		t.Errorf("start %+v", start)
 	}
-	if end.Outcome != Succeeded || end.Rows != 3 || end.QueryID != 77 || end.Label != start.Label || end.Statement != "" {
+	if end.Outcome != Succeeded || end.Rows != 3 || end.Bytes != 3 || end.QueryID != 77 || end.Label != start.Label || end.Statement != "" {
 		t.Errorf("end %+v", end)
 	}
 	if label := c.ran[0].Label; label != start.Label || !strings.HasPrefix(label, "sg:stargazer:gra_1:") {
