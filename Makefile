@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 BIN := bin/shiftgrant
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: demo build test test-race lint fmt fuzz clean
+.PHONY: demo build test test-faults test-race lint fmt fuzz clean
 
 ## demo: build, then run the whole flow on this machine (Ctrl-C ends it)
 demo: build
@@ -22,6 +22,11 @@ test: build
 	@scripts/need postgresql chromium awscli nodejs npm
 	@cd test/clients && npm ci --silent --no-audit --no-fund
 	go test -timeout 20m ./...
+
+## test-faults: the long forms of the tests that kill processes and cut connections
+test-faults:
+	@scripts/need postgresql
+	SHIFTGRANT_TEST_FAULTS=1 go test -count=1 -timeout 30m -run 'F[0-9][0-9]' ./internal/...
 
 ## test-race: the suite beside the code under the race detector (needs a C compiler)
 test-race:
