@@ -35,7 +35,7 @@ consent page; then what an app does: exchange the code.`,
 		Example: `  export TOKEN=$(shiftgrant dev token alice)
   curl http://localhost:7420/v1/query -H "Authorization: Bearer $TOKEN" \
        -H 'Content-Type: application/json' -d '{"query": "select current_user"}'`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("PERSON"),
 		RunE: func(command *cobra.Command, args []string) error {
 			token, err := obtainToken(command.Context(), gateway, args[0], scopes)
 			if err != nil {

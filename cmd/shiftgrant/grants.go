@@ -3,8 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,24 +32,23 @@ func chooseGrants(command *cobra.Command, choice *admin.Choice) {
 
 func newGrantsList(client func() *admin.Client) *cobra.Command {
 	var choice admin.Choice
+	var out *output
 	command := &cobra.Command{
 		Use:   "list",
 		Short: "List grants that are alive, the newest first",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			grants, err := client().Grants(command.Context(), choice)
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(command.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(table, "ID\tAPP\tPERSON\tWAREHOUSE\tSINCE\tUNTIL\tSCOPES")
-			for _, g := range grants {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.ID, g.App, g.DatabaseUser, g.Warehouse,
+			return table(out, command, grants, "ID\tAPP\tPERSON\tWAREHOUSE\tSINCE\tUNTIL\tSCOPES", func(w io.Writer, g admin.Grant) {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.ID, g.App, g.DatabaseUser, g.Warehouse,
 					g.CreatedAt.Format(time.DateTime), g.ExpiresAt.Format(time.DateOnly), strings.Join(g.Scopes, " "))
-			}
-			return table.Flush()
+			})
 		},
 	}
+	out = withJSON(command)
 	chooseGrants(command, &choice)
 	return command
 }

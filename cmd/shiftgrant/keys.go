@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,18 +21,17 @@ func newKeys() *cobra.Command {
 }
 
 func newKeysList(client func() *admin.Client) *cobra.Command {
-	return &cobra.Command{
+	var out *output
+	command := &cobra.Command{
 		Use:   "list",
 		Short: "List the versions that there are, without showing any key",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			keys, err := client().Keys(command.Context())
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(command.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(table, "KIND\tID\tIN USE\tFROM")
-			for _, key := range keys {
+			return table(out, command, keys, "KIND\tID\tIN USE\tFROM", func(w io.Writer, key admin.Key) {
 				use, from := "", "-"
 				if key.InUse {
 					use = "yes"
@@ -40,11 +39,12 @@ func newKeysList(client func() *admin.Client) *cobra.Command {
 				if !key.From.IsZero() {
 					from = key.From.Format(time.RFC3339)
 				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", key.Kind, key.ID, use, from)
-			}
-			return table.Flush()
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", key.Kind, key.ID, use, from)
+			})
 		},
 	}
+	out = withJSON(command)
+	return command
 }
 
 func newKeysRotate(client func() *admin.Client) *cobra.Command {
@@ -59,7 +59,7 @@ key file afterwards.
 
 With --issuer, make a new key that signs assertions and ID tokens. AWS and apps keep the key set that
 they fetched for hours, so it is published now and signs later.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			kind := "seal"
 			if issuer {

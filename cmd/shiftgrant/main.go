@@ -24,7 +24,7 @@ func run() int {
 	defer stop()
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "shiftgrant:", err)
-		return 1
+		return exitCode(err)
 	}
 	return 0
 }
@@ -42,6 +42,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newAudit())
+	explainUsage(root)
 	return root
 }
 

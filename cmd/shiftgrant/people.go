@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,35 +31,35 @@ func newPeople() *cobra.Command {
 }
 
 func newPeopleList(client func() *admin.Client) *cobra.Command {
-	return &cobra.Command{
+	var out *output
+	command := &cobra.Command{
 		Use:   "list",
 		Short: "List everybody who ever signed in",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			people, err := client().People(command.Context())
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(command.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(table, "DATABASE USER\tID\tNAME\tSTATE\tLAST SIGN-IN\tISSUER\tSUBJECT")
-			for _, p := range people {
+			return table(out, command, people, "DATABASE USER\tID\tNAME\tSTATE\tLAST SIGN-IN\tISSUER\tSUBJECT", func(w io.Writer, p admin.Person) {
 				state := "enabled"
 				if p.Disabled {
 					state = "disabled"
 				}
 				// What an IdP wrote must not reach the terminal as it stands.
-				fmt.Fprintf(table, "%s\t%s\t%q\t%s\t%s\t%s\t%q\n", p.DatabaseUser, p.ID, p.Name, state, p.SeenAt.Format(time.DateTime), p.Issuer, p.Subject)
-			}
-			return table.Flush()
+				fmt.Fprintf(w, "%s\t%s\t%q\t%s\t%s\t%s\t%q\n", p.DatabaseUser, p.ID, p.Name, state, p.SeenAt.Format(time.DateTime), p.Issuer, p.Subject)
+			})
 		},
 	}
+	out = withJSON(command)
+	return command
 }
 
 func newPeopleChange(use, short, done string, change func(context.Context, string) (admin.Person, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument("NAME"),
 		RunE: func(command *cobra.Command, args []string) error {
 			person, err := change(command.Context(), args[0])
 			if err != nil {

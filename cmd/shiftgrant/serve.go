@@ -22,7 +22,7 @@ func newServe() *cobra.Command {
 requests, lets running ones end, and exits. On SIGHUP it opens the audit record anew, after
 log rotation has moved the file away.`,
 		Example: "  shiftgrant serve --config /etc/shiftgrant.yaml\n  shiftgrant serve --config shiftgrant.yaml --check",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			config, err := gateway.ReadConfig(path)
 			if err != nil {
