@@ -27,6 +27,7 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// Data is the folder of the database, the keys, the audit record and the admin socket.
 	Data       string      `yaml:"data"`
+	Store      Store       `yaml:"store"`
 	TLS        TLS         `yaml:"tls"`
 	Operations Operations  `yaml:"operations"`
 	Log        Log         `yaml:"log"`

@@ -134,10 +134,9 @@ func (g *Gateway) openData() error {
 	if err = g.keys.open(folder, g.config.Keys); err != nil {
 		return err
 	}
-	if g.store, err = store.Open(context.Background(), store.Config{Path: filepath.Join(folder, "shiftgrant.db")}); err != nil {
+	if err = g.openStore(context.Background()); err != nil {
 		return err
 	}
-	g.closers = append(g.closers, g.store.Close)
 	return g.openAudit()
 }
 

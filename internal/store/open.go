@@ -57,6 +57,9 @@ type Store struct {
 type database interface {
 	read(ctx context.Context, do func(*tx) error) error
 	write(ctx context.Context, do func(*tx) error) error
+	// chain is a write of one statement that must hit a row, or the answer is missed, and of rows
+	// that are added if it does.
+	chain(ctx context.Context, missed error, first statement, rows []row) error
 	close() error
 }
 
@@ -99,6 +102,10 @@ func (s *Store) read(ctx context.Context, doing string, do func(*tx) error) erro
 
 func (s *Store) write(ctx context.Context, doing string, do func(*tx) error) error {
 	return explain(doing, s.database.write(ctx, do))
+}
+
+func (s *Store) chain(ctx context.Context, doing string, missed error, first statement, rows ...row) error {
+	return explain(doing, s.database.chain(ctx, missed, first, rows))
 }
 
 // explain says what was being done, and marks what is not an answer.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,11 +33,26 @@ func openPostgres(ctx context.Context, dsn string) (*postgresDatabase, error) {
 	return &postgresDatabase{pool}, nil
 }
 
+// postgresPatience bounds one read or write, waiting for a connection included: a caller whose
+// database does not answer is told to come again while it still listens.
+const postgresPatience = 5 * time.Second
+
 func (d *postgresDatabase) read(ctx context.Context, do func(*tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
 	return do(&tx{ctx: ctx, on: d.pool})
 }
 
+func (d *postgresDatabase) chain(ctx context.Context, missed error, first statement, rows []row) error {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
+	whole := asOne(first, rows)
+	return (&tx{ctx: ctx, on: d.pool}).one(missed, whole.query, whole.args...)
+}
+
 func (d *postgresDatabase) write(ctx context.Context, do func(*tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, postgresPatience)
+	defer cancel()
 	transaction, err := d.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return err

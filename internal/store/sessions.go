@@ -32,17 +32,14 @@ func (s *Sessions) Load(ctx context.Context, id string) ([]byte, error) {
 // Save keeps a session until it expires.
 func (s *Sessions) Save(ctx context.Context, id string, data []byte, expires time.Time) error {
 	data = append([]byte{}, bytes.Clone(data)...) // never NULL
-	return s.store.write(ctx, "save session", func(t *tx) error {
-		_, err := t.exec(`INSERT INTO sessions (id, data, expires_at) VALUES ($1, $2, $3)
-			ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`, id, data, milliseconds(expires))
-		return err
+	return s.store.chain(ctx, "save session", nil, statement{
+		`INSERT INTO sessions (id, data, expires_at) VALUES ($1, $2, $3)
+			ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`,
+		[]any{id, data, milliseconds(expires)},
 	})
 }
 
 // Delete forgets a session.
 func (s *Sessions) Delete(ctx context.Context, id string) error {
-	return s.store.write(ctx, "delete session", func(t *tx) error {
-		_, err := t.exec(`DELETE FROM sessions WHERE id = $1`, id)
-		return err
-	})
+	return s.store.chain(ctx, "delete session", nil, statement{`DELETE FROM sessions WHERE id = $1`, []any{id}})
 }

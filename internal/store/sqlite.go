@@ -104,6 +104,20 @@ func (d *sqliteDatabase) write(ctx context.Context, do func(*tx) error) error {
 	return d.writer.write(ctx, do)
 }
 
+func (d *sqliteDatabase) chain(ctx context.Context, missed error, first statement, rows []row) error {
+	return d.write(ctx, func(t *tx) error {
+		if err := t.one(missed, first.query, first.args...); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if _, err := t.exec(r.insert(), r.values...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // close leaves one file: the log is copied into the database and removed.
 func (d *sqliteDatabase) close() error {
 	var err error

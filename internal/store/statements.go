@@ -67,11 +67,11 @@ func (s *Store) CreateStatement(ctx context.Context, statement Statement) (State
 
 // UpdateStatement keeps the remote id and the cancellation, which can be set but not taken
 // back.
-func (s *Store) UpdateStatement(ctx context.Context, statement Statement) error {
-	return s.write(ctx, "update statement", func(t *tx) error {
-		return t.one(grant.ErrNotFound, `UPDATE statements SET remote_id = $1,
+func (s *Store) UpdateStatement(ctx context.Context, changed Statement) error {
+	return s.chain(ctx, "update statement", grant.ErrNotFound, statement{
+		`UPDATE statements SET remote_id = $1,
 			canceled_at = CASE WHEN canceled_at = 0 THEN $2 ELSE canceled_at END WHERE tenant = $3 AND id = $4`,
-			statement.RemoteID, milliseconds(statement.CanceledAt), statement.Tenant, statement.ID)
+		[]any{changed.RemoteID, milliseconds(changed.CanceledAt), changed.Tenant, changed.ID},
 	})
 }
 

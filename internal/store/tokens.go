@@ -1,8 +1,8 @@
 package store
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -30,44 +30,35 @@ func (s *Store) Code(ctx context.Context, tenant string, hash grant.Hash) (grant
 // RedeemCode trades a code for an access token and, unless family is nil, a first refresh
 // token. It answers grant.ErrConflict when the code was redeemed before, or its grant revoked.
 func (s *Store) RedeemCode(ctx context.Context, code grant.Code, at time.Time, access grant.Issued, family *grant.Family) error {
-	issued := issuedValues(&access)
-	var started []any
-	if family != nil {
-		f := *family // the caller's may change once the caller has left
-		family = &f
-		started = []any{
-			code.Tenant, f.ID, f.GrantID, f.AppID, f.Scopes.String(), f.Generation, f.Current[:], f.Previous[:], f.KeyID,
-			milliseconds(f.RotatedAt), milliseconds(f.CreatedAt), milliseconds(f.IdleUntil), milliseconds(f.ExpiresAt),
-		}
+	rows := []row{accessRow(&access)}
+	if f := family; f != nil {
+		rows = append(rows, row{
+			`families (tenant, id, grant_id, app_id, scopes, generation, current_hash, previous_hash, key_id, rotated_at, created_at, idle_until, expires_at)`,
+			[]any{
+				code.Tenant, f.ID, f.GrantID, f.AppID, f.Scopes.String(), f.Generation, bytes.Clone(f.Current[:]), bytes.Clone(f.Previous[:]), f.KeyID,
+				milliseconds(f.RotatedAt), milliseconds(f.CreatedAt), milliseconds(f.IdleUntil), milliseconds(f.ExpiresAt),
+			},
+		}, refreshRow(code.Tenant, f, f.Current, f.Generation))
 	}
-	return s.write(ctx, "redeem code", func(t *tx) error {
-		err := t.one(grant.ErrConflict, `UPDATE codes SET redeemed_at = $1 WHERE tenant = $2 AND hash = $3 AND redeemed_at = 0
+	return s.chain(ctx, "redeem code", grant.ErrConflict, statement{
+		`UPDATE codes SET redeemed_at = $1 WHERE tenant = $2 AND hash = $3 AND redeemed_at = 0
 			AND EXISTS (SELECT 1 FROM grants WHERE grants.tenant = codes.tenant AND grants.id = codes.grant_id AND grants.revoked_at = 0)`,
-			milliseconds(at), code.Tenant, code.Hash[:])
-		if err != nil {
-			return err
-		}
-		if _, err := t.exec(insertAccess, issued...); err != nil || family == nil {
-			return err
-		}
-		_, err = t.exec(`INSERT INTO families (tenant, id, grant_id, app_id, scopes, generation, current_hash, previous_hash, key_id, rotated_at, created_at, idle_until, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, started...)
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(insertRefresh, code.Tenant, family.Current[:], family.ID, family.Generation, milliseconds(family.ExpiresAt))
-		return err
-	})
+		[]any{milliseconds(at), code.Tenant, code.Hash[:]},
+	}, rows...)
 }
 
-const (
-	insertAccess = `INSERT INTO access_tokens (tenant, hash, grant_id, family_id, scopes, created_at, expires_at, revoked_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`
-	insertRefresh = `INSERT INTO refresh_tokens (tenant, hash, family_id, generation, expires_at) VALUES ($1, $2, $3, $4, $5)`
-)
+// Hashes in rows are copies: the caller's may change once the caller has left the queue.
+
+func accessRow(i *grant.Issued) row {
+	return row{`access_tokens (tenant, hash, grant_id, family_id, scopes, created_at, expires_at, revoked_at)`, append(issuedValues(i), int64(0))}
+}
+
+func refreshRow(tenant string, f *grant.Family, hash grant.Hash, generation int64) row {
+	return row{`refresh_tokens (tenant, hash, family_id, generation, expires_at)`, []any{tenant, hash[:], f.ID, generation, milliseconds(f.ExpiresAt)}}
+}
 
 func issuedValues(i *grant.Issued) []any {
-	return []any{i.Tenant, i.Hash[:], i.GrantID, i.FamilyID, i.Scopes.String(), milliseconds(i.CreatedAt), milliseconds(i.ExpiresAt)}
+	return []any{i.Tenant, bytes.Clone(i.Hash[:]), i.GrantID, i.FamilyID, i.Scopes.String(), milliseconds(i.CreatedAt), milliseconds(i.ExpiresAt)}
 }
 
 // Access finds what an access token stands for. It answers grant.ErrRevoked for a token that
@@ -102,10 +93,9 @@ const accessQuery = `SELECT access_tokens.scopes, access_tokens.expires_at, acce
 
 // RevokeAccess ends one access token. One that is not there is as good as revoked.
 func (s *Store) RevokeAccess(ctx context.Context, tenant string, hash grant.Hash, at time.Time) error {
-	return s.write(ctx, "revoke access token", func(t *tx) error {
-		_, err := t.exec(`UPDATE access_tokens SET revoked_at = $1 WHERE tenant = $2 AND hash = $3 AND revoked_at = 0`,
-			milliseconds(at), tenant, hash[:])
-		return err
+	return s.chain(ctx, "revoke access token", nil, statement{
+		`UPDATE access_tokens SET revoked_at = $1 WHERE tenant = $2 AND hash = $3 AND revoked_at = 0`,
+		[]any{milliseconds(at), tenant, hash[:]},
 	})
 }
 
@@ -139,39 +129,23 @@ func (s *Store) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash)
 // access token that comes with it. It answers grant.ErrConflict when somebody else was first,
 // or the grant was revoked.
 func (s *Store) Rotate(ctx context.Context, family grant.Family, next grant.Hash, at, idleUntil time.Time, keyID string, access grant.Issued) error {
-	issued := issuedValues(&access)
-	return s.write(ctx, "rotate refresh token", func(t *tx) error {
-		err := t.one(grant.ErrConflict, `UPDATE families
+	return s.chain(ctx, "rotate refresh token", grant.ErrConflict, statement{
+		`UPDATE families
 			SET generation = generation + 1, previous_hash = current_hash, current_hash = $1, key_id = $2, rotated_at = $3, idle_until = $4
 			WHERE tenant = $5 AND id = $6 AND generation = $7
 			AND EXISTS (SELECT 1 FROM grants WHERE grants.tenant = families.tenant AND grants.id = families.grant_id AND grants.revoked_at = 0)`,
-			next[:], keyID, milliseconds(at), milliseconds(idleUntil), access.Tenant, family.ID, family.Generation)
-		if err != nil {
-			return err
-		}
-		if _, err := t.exec(insertRefresh, access.Tenant, next[:], family.ID, family.Generation+1, milliseconds(family.ExpiresAt)); err != nil {
-			return err
-		}
-		_, err = t.exec(insertAccess, issued...)
-		return err
-	})
+		[]any{next[:], keyID, milliseconds(at), milliseconds(idleUntil), access.Tenant, family.ID, family.Generation},
+	}, refreshRow(access.Tenant, &family, next, family.Generation+1), accessRow(&access))
 }
 
 // Reissue keeps one more access token of a family, or answers grant.ErrRevoked.
 func (s *Store) Reissue(ctx context.Context, access grant.Issued) error {
-	issued := issuedValues(&access)
-	return s.write(ctx, "reissue access token", func(t *tx) error {
-		var found int64
-		err := t.row([]any{&found}, `SELECT 1 FROM families JOIN grants ON grants.tenant = families.tenant AND grants.id = families.grant_id
-			WHERE families.tenant = $1 AND families.id = $2 AND grants.revoked_at = 0`, access.Tenant, access.FamilyID)
-		if errors.Is(err, grant.ErrNotFound) {
-			return grant.ErrRevoked
-		}
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(insertAccess, issued...)
-		return err
+	return s.chain(ctx, "reissue access token", grant.ErrRevoked, statement{
+		`INSERT INTO access_tokens (tenant, hash, grant_id, family_id, scopes, created_at, expires_at, revoked_at)
+			SELECT families.tenant, $1, families.grant_id, families.id, $2, $3, $4, 0
+			FROM families JOIN grants ON grants.tenant = families.tenant AND grants.id = families.grant_id
+			WHERE families.tenant = $5 AND families.id = $6 AND grants.revoked_at = 0`,
+		[]any{access.Hash[:], access.Scopes.String(), milliseconds(access.CreatedAt), milliseconds(access.ExpiresAt), access.Tenant, access.FamilyID},
 	})
 }
 
