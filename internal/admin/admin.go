@@ -180,6 +180,9 @@ func (s *server) newApp(asked App) (grant.App, error) {
 	if asked.Type != string(grant.Public) && asked.Type != string(grant.Confidential) {
 		return grant.App{}, errors.New("type: write public or confidential")
 	}
+	if err := grant.CheckHomepage(asked.Homepage); err != nil {
+		return grant.App{}, fmt.Errorf("homepage: %w", err)
+	}
 	if len(asked.RedirectURIs) == 0 {
 		return grant.App{}, errors.New("redirect_uris: give at least one")
 	}

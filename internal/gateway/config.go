@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -222,12 +221,6 @@ func resolveSecret(reference string) (secret.Text, error) {
 	return secret.Text{}, errors.New("a secret does not belong in this file: write env:NAME or file:PATH")
 }
 
-// atNode gives an error the position that the YAML decoder gives to its own.
-func atNode(node ast.Node, err error) error {
-	position := node.GetToken().Position
-	return fmt.Errorf("[%d:%d] %w", position.Line, position.Column, err)
-}
-
 // again reads a secret that may have changed where it is kept.
 func (s SecretRef) again() (secret.Text, error) {
 	if s.reference == "" {
@@ -238,47 +231,6 @@ func (s SecretRef) again() (secret.Text, error) {
 
 // Secret is the secret itself.
 func (s SecretRef) Secret() secret.Text { return s.value }
-
-// ReadConfig reads and checks a configuration file. Errors name the line.
-func ReadConfig(path string) (*Config, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	config := &Config{}
-	decoder := yaml.NewDecoder(strings.NewReader(string(content)), yaml.Strict())
-	if err := decoder.Decode(config); err != nil {
-		return nil, fmt.Errorf("configuration %s: %s", path, yaml.FormatError(err, false, false))
-	}
-	if err := config.check(); err != nil {
-		var at *keyError
-		if errors.As(err, &at) {
-			if line := lineOf(content, at.path); line > 0 {
-				return nil, fmt.Errorf("configuration %s:%d: %w", path, line, err)
-			}
-		}
-		return nil, fmt.Errorf("configuration %s: %w", path, err)
-	}
-	return config, nil
-}
-
-// keyError is a fault of one key, named by its YAML path such as "$.apps[0].id".
-type keyError struct{ path, problem string }
-
-func (e *keyError) Error() string { return strings.TrimPrefix(e.path, "$.") + ": " + e.problem }
-
-// lineOf finds the line of a YAML path, or of the nearest ancestor that is there.
-func lineOf(content []byte, path string) int {
-	for path != "$" && path != "" {
-		if p, err := yaml.PathString(path); err == nil {
-			if node, err := p.ReadNode(strings.NewReader(string(content))); err == nil && node != nil {
-				return node.GetToken().Position.Line
-			}
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
-	}
-	return 0
-}
 
 var (
 	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
@@ -425,14 +377,14 @@ func (c *Config) checkWarehouses() error {
 		if err := oneOf(path+".result_format", warehouse.ResultFormat, "csv", "json"); err != nil {
 			return err
 		}
-		for key, endpoint := range map[string]string{
-			".identity.sts_endpoint": warehouse.Identity.STSEndpoint, ".data_api_endpoint": warehouse.DataAPIEndpoint, ".redshift_endpoint": warehouse.PasswordsFrom,
+		for _, endpoint := range []struct{ key, url string }{
+			{".identity.sts_endpoint", warehouse.Identity.STSEndpoint}, {".data_api_endpoint", warehouse.DataAPIEndpoint}, {".redshift_endpoint", warehouse.PasswordsFrom},
 		} {
-			if endpoint == "" {
+			if endpoint.url == "" {
 				continue
 			}
-			if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u) {
-				return &keyError{path + key, "not an https URL (http is for localhost only)"}
+			if u, err := url.Parse(endpoint.url); err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u) {
+				return &keyError{path + endpoint.key, "not an https URL (http is for localhost only)"}
 			}
 		}
 	}
@@ -457,6 +409,9 @@ func (c *Config) checkApps() error {
 		if app.Type == string(grant.Confidential) == app.Secret.value.IsZero() {
 			return &keyError{path + ".secret", "a confidential app has a secret, a public one has none"}
 		}
+		if err := grant.CheckHomepage(app.Homepage); err != nil {
+			return &keyError{path + ".homepage", err.Error()}
+		}
 		if len(app.RedirectURIs) == 0 {
 			return &keyError{path + ".redirect_uris", "give at least one"}
 		}
@@ -465,11 +420,17 @@ func (c *Config) checkApps() error {
 				return &keyError{fmt.Sprintf("%s.redirect_uris[%d]", path, j), err.Error()}
 			}
 		}
-		if _, err := grant.ParseScopes(strings.Join(app.Scopes, " ")); err != nil {
-			return &keyError{path + ".scopes", err.Error()}
+		for j, scope := range app.Scopes {
+			if !c.knowsScope(scope) {
+				return &keyError{fmt.Sprintf("%s.scopes[%d]", path, j), "write one of " + grant.KnownScopes.String() + ", or warehouse:NAME of a warehouse above"}
+			}
 		}
 	}
 	return nil
+}
+
+func (c *Config) knowsScope(scope string) bool {
+	return grant.KnownScopes.Has(scope) || slices.ContainsFunc(c.Warehouses, func(w Warehouse) bool { return scope == grant.WarehouseScope(w.Name) })
 }
 
 // CheckAppID refuses an id that could be taken for something else: a URL (those are for client

@@ -130,7 +130,12 @@ func (g *Gateway) openData() error {
 	if err := os.MkdirAll(filepath.Join(folder, "keys"), 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w; give another with data in the configuration", err)
 	}
-	var err error
+	// Before anything else: two gateways would write over each other's record.
+	unlock, err := lockFolder(folder)
+	if err != nil {
+		return err
+	}
+	g.closers = append(g.closers, unlock)
 	if err = g.keys.open(folder, g.config.Keys); err != nil {
 		return err
 	}

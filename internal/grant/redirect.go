@@ -52,6 +52,19 @@ func CheckRedirectURI(uri string) error {
 	return nil
 }
 
+// CheckHomepage says whether people can be shown where an app comes from: by an http or https URL
+// with a host, or not at all.
+func CheckHomepage(homepage string) error {
+	if homepage == "" {
+		return nil
+	}
+	u, err := url.Parse(homepage)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("give the URL of the app's own site, such as https://app.example")
+	}
+	return nil
+}
+
 func hasDotSegment(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "." || segment == ".." {
