@@ -93,6 +93,9 @@ func TestSchemaOfANewerProgramIsRefused(t *testing.T) {
 	db, err := sql.Open("sqlite", path)
 	check(t, "open", err, nil)
 	_, err = db.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
+	check(t, "pretend", err, nil)
+	check(t, "close", open(t, store.Config{Path: path}).Close(), nil) // a newer schema that has only more
+	_, err = db.ExecContext(t.Context(), `UPDATE schema_compatible SET oldest = 999`)
 	check(t, "pretend", errors.Join(err, db.Close()), nil)
 	_, err = store.Open(t.Context(), store.Config{Path: path})
 	check(t, "open", err, store.ErrNewer)

@@ -43,7 +43,7 @@ func migrate(ctx context.Context, db *sql.DB, on dialect) error {
 	case err != nil:
 		return err
 	case version > latest:
-		return fmt.Errorf("%w: its schema is version %d, and this program knows %d: run the newer program, or restore a backup from before it", ErrNewer, version, latest)
+		return checkCompatible(ctx, db, version, latest)
 	}
 	for step := version + 1; step <= latest; step++ {
 		if err := on.apply(ctx, db, steps, step); err != nil {
@@ -99,6 +99,20 @@ func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
 		return 0, fmt.Errorf("read schema version: %w", err)
 	}
 	return version.Int64, nil
+}
+
+// checkCompatible lets a program start on a schema that is newer than the program, where the steps
+// since then have only added to it: that is how two versions share a database while one replaces
+// the other, and how one goes back to the version before.
+func checkCompatible(ctx context.Context, db *sql.DB, version, latest int64) error {
+	var oldest int64
+	if err := db.QueryRowContext(ctx, `SELECT max(oldest) FROM schema_compatible`).Scan(&oldest); err != nil {
+		return fmt.Errorf("read which programs the schema is for: %w", err)
+	}
+	if oldest > latest {
+		return fmt.Errorf("%w: its schema is version %d, and this program knows %d: run the newer program, or restore a backup from before it", ErrNewer, version, latest)
+	}
+	return nil
 }
 
 // exclusive makes a step one transaction that excludes all other steps. It is committed only if
