@@ -1,4 +1,4 @@
-// Package encode writes a result as JSON, NDJSON or CSV while it is being read.
+// Package encode writes a result as JSON, NDJSON, CSV or an Arrow stream while it is being read.
 //
 //	format, err := encode.Negotiate(r.Header.Get("Accept"))
 //	…
@@ -10,9 +10,9 @@
 // the result.
 //
 // What to fear is a short result that looks whole. Every format therefore says when it is
-// complete: JSON and NDJSON end with the number of rows and "complete":true, CSV has HTTP
-// trailers, which the door sends. A failure after the first byte is part of the document in
-// JSON and NDJSON; CSV has no place for one, so its connection must be broken.
+// complete: JSON and NDJSON end with the number of rows and "complete":true, Arrow with its
+// end-of-stream mark, CSV has HTTP trailers, which the door sends. A failure after the first byte is part of the document in
+// JSON and NDJSON; CSV and Arrow have no place for one, so their connection must be broken.
 //
 // How values look:
 //
@@ -22,11 +22,15 @@
 //   - NUMERIC is a string: exact, with all its digits.
 //   - BOOLEAN is true or false, SUPER is JSON itself, NULL is null.
 //   - Everything else is a string. What is not UTF-8 becomes U+FFFD.
+//   - In Arrow, values have Arrow's types: integers, floating point, 128-bit decimals where the scale
+//     is known, dates, times and timestamps in microseconds, bytes for VARBYTE; the rest is text. A
+//     value that its type cannot hold, such as a date before our era, ends the result.
 //   - In CSV, NULL is an empty field and the empty string is "". In a result of one column, NULL
 //     is an empty line.
 package encode
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -69,11 +73,15 @@ func Write(w io.Writer, format Format, rows redshift.Rows, options Options) (red
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 
+	collecting, _ := layout.(collector)
 	out.buffer = layout.begin(out.buffer)
 	for rows.Next() {
 		out.buffer = layout.row(out.buffer, rows.Values())
 		select {
 		case <-tick.C:
+			if collecting != nil {
+				out.buffer = collecting.pending(out.buffer)
+			}
 			out.write()
 			out.push()
 		default:
@@ -84,8 +92,15 @@ func Write(w io.Writer, format Format, rows redshift.Rows, options Options) (red
 		if out.err != nil {
 			return rows.Summary(), &WriteError{out.err}
 		}
+		if collecting != nil && collecting.err() != nil {
+			break
+		}
 	}
 	failure := rows.Err()
+	if collecting != nil {
+		out.buffer = collecting.pending(out.buffer)
+		failure = cmp.Or(failure, collecting.err())
+	}
 	if failure != nil && !out.begun {
 		return rows.Summary(), failure
 	}
@@ -132,6 +147,13 @@ func (o *output) push() {
 	if o.err == nil && o.flush != nil {
 		o.err = o.flush()
 	}
+}
+
+// A collector is a layout that holds rows back until there are enough of them, and that has values
+// which it cannot write.
+type collector interface {
+	pending(b []byte) []byte
+	err() error
 }
 
 // A layout appends the parts of a result to a buffer.

@@ -16,6 +16,7 @@ const (
 	JSON Format = iota
 	NDJSON
 	CSV
+	Arrow
 )
 
 // ErrNotAcceptable says that none of the formats is one that the caller accepts.
@@ -32,7 +33,12 @@ var formats = [...]description{
 	JSON:   {[]string{"application/json"}, "application/json", newJSON},
 	NDJSON: {[]string{"application/x-ndjson", "application/ndjson", "application/jsonl"}, "application/x-ndjson", newNDJSON},
 	CSV:    {[]string{"text/csv"}, "text/csv; charset=utf-8; header=present", newCSV},
+	Arrow:  {[]string{"application/vnd.apache.arrow.stream"}, "application/vnd.apache.arrow.stream", newArrow},
 }
+
+// HasErrors reports whether a failure in the middle can be told within the format. Where it cannot,
+// the connection has to be broken, and totals are told beside it.
+func (f Format) HasErrors() bool { return f == JSON || f == NDJSON }
 
 // ContentType is the value of the Content-Type header.
 func (f Format) ContentType() string { return formats[f].contentType }

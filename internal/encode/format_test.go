@@ -38,7 +38,8 @@ func TestNegotiate(t *testing.T) {
 		{"/", ""},
 		{",", ""},
 		{"nonsense;;;, text/csv;Q=1.000", "text/csv"},
-		{"application/vnd.apache.arrow.stream", ""},
+		{"application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.stream"},
+		{"application/vnd.apache.parquet", ""},
 	} {
 		format, err := Negotiate(c.accept)
 		if got := format.String(); (err != nil) != (c.want == "") || err == nil && got != c.want {

@@ -12,7 +12,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
-// The trailers of CSV, which has no place for an end mark of its own.
+// The trailers of CSV and Arrow, which have no place for totals.
 const (
 	trailerRowCount  = "Shiftgrant-Row-Count"
 	trailerTruncated = "Shiftgrant-Truncated"
@@ -56,7 +56,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, rows redshift.Rows,
 	switch {
 	case err != nil && !body.begun && !errors.As(err, &unreachable):
 		return err
-	case err != nil && (want.format == encode.CSV || errors.As(err, &unreachable)):
+	case err != nil && (!want.format.HasErrors() || errors.As(err, &unreachable)):
 		// A short result must not look whole: break the connection.
 		a.config.Logger.Warn("result cut short", "error", err, "request_id", web.RequestID(r.Context()))
 		_ = rows.Close()
@@ -65,7 +65,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, rows redshift.Rows,
 		return nil // told within the document
 	}
 	body.begin() // a CSV result without columns has no byte
-	if want.format == encode.CSV {
+	if !want.format.HasErrors() {
 		setTrailers(w.Header(), summary)
 	}
 	return nil
@@ -101,7 +101,7 @@ func (b *lateBody) begin() {
 	header := b.w.Header()
 	header.Set("Content-Type", b.format.ContentType())
 	header.Set("Vary", "Accept")
-	if b.format == encode.CSV {
+	if !b.format.HasErrors() {
 		header.Set("Trailer", trailerRowCount+", "+trailerTruncated+", "+trailerComplete)
 	}
 	b.w.WriteHeader(http.StatusOK)
