@@ -21,6 +21,8 @@ type Store interface {
 
 	CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error
 	Grant(ctx context.Context, tenant, id string) (grant.Grant, error)
+	// Standing is a grant with its person.
+	Standing(ctx context.Context, tenant, grantID string) (grant.Grant, grant.Person, error)
 	Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error)
 	// RecentGrants are a few of the newest living ones of an app on a warehouse.
 	RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string) ([]grant.Grant, error)

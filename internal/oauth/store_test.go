@@ -120,6 +120,15 @@ func (s *shelf) Grant(ctx context.Context, tenant, id string) (grant.Grant, erro
 	return s.Store.Grant(ctx, tenant, id)
 }
 
+func (s *shelf) Standing(ctx context.Context, tenant, grantID string) (grant.Grant, grant.Person, error) {
+	if err := s.begin("Standing"); err != nil {
+		return grant.Grant{}, grant.Person{}, err
+	}
+	g, person, err := s.Store.Standing(ctx, tenant, grantID)
+	s.apply(&person)
+	return g, person, err
+}
+
 func (s *shelf) Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error) {
 	if err := s.begin("Grants"); err != nil {
 		return nil, err

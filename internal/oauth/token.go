@@ -89,27 +89,15 @@ func (s *Server) newAccess(app *grant.App, g *grant.Grant, familyID string, scop
 // either has come to an end (TK-09).
 func (s *Server) liveGrant(ctx context.Context, app *grant.App, grantID string) (*grant.Grant, *grant.Person, error) {
 	ended := invalidGrant("the person or an administrator has ended this connection, or it has expired; ask for consent again")
-	g, err := s.store.Grant(ctx, s.tenant, grantID)
-	if errors.Is(err, grant.ErrNotFound) {
+	g, person, err := s.store.Standing(ctx, s.tenant, grantID)
+	switch {
+	case errors.Is(err, grant.ErrNotFound):
 		return nil, nil, ended
-	}
-	if err != nil {
+	case err != nil:
 		return nil, nil, fmt.Errorf("look up grant: %w", err)
-	}
-	if g.AppID == app.ID && g.RevokedWhy == signin.NoLongerWelcome {
+	case g.AppID == app.ID && g.RevokedWhy == signin.NoLongerWelcome:
 		return nil, nil, signInAgain()
-	}
-	if g.AppID != app.ID || g.Alive(s.now()) != nil {
-		return nil, nil, ended
-	}
-	person, err := s.store.Person(ctx, s.tenant, g.PersonID)
-	if errors.Is(err, grant.ErrNotFound) {
-		return nil, nil, ended
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("look up person: %w", err)
-	}
-	if person.Disabled {
+	case g.AppID != app.ID || g.Alive(s.now()) != nil || person.Disabled:
 		return nil, nil, ended
 	}
 	return &g, &person, nil

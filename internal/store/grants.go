@@ -63,6 +63,18 @@ func (s *Store) Grant(ctx context.Context, tenant, id string) (grant.Grant, erro
 	return g, err
 }
 
+// Standing finds a grant together with its person, which is one look-up and not two.
+func (s *Store) Standing(ctx context.Context, tenant, grantID string) (grant.Grant, grant.Person, error) {
+	var g grant.Grant
+	var p grant.Person
+	err := s.read(ctx, "find grant and person", func(t *tx) error {
+		return t.row(append(intoGrant(&g), intoPerson(&p)...), `SELECT `+grantColumns+`, `+personColumns+` FROM grants
+			JOIN people ON people.tenant = grants.tenant AND people.id = grants.person_id
+			WHERE grants.tenant = $1 AND grants.id = $2`, tenant, grantID)
+	})
+	return g, p, err
+}
+
 // Grants lists a person's grants that are alive, the newest first.
 func (s *Store) Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error) {
 	var grants []grant.Grant
