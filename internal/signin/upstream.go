@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -95,7 +96,34 @@ type Keeper struct {
 	KeeperConfig
 	inquiries map[string]Inquiry // by the upstream's name
 	flights   singleflight.Group
+
+	mu      sync.Mutex
+	settled map[string]time.Time // until when nobody has to look whether to ask, by tenant and person
 }
+
+const (
+	// settledTime spares a look at the store for each of many refreshes. A person who is refused
+	// meanwhile, here or elsewhere, is refused by their grants, which end with that.
+	settledTime = 5 * time.Second
+	maxSettled  = 10_000
+)
+
+func (k *Keeper) isSettled(key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.Now().Before(k.settled[key])
+}
+
+func (k *Keeper) settle(key string, until time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.settled == nil || len(k.settled) >= maxSettled {
+		k.settled = map[string]time.Time{}
+	}
+	k.settled[key] = until
+}
+
+func keyOf(person grant.Person) string { return person.Tenant + "\x00" + person.ID }
 
 // NewKeeper makes a keeper for upstreams by name.
 func NewKeeper(config KeeperConfig, inquiries map[string]Inquiry) *Keeper {
@@ -197,7 +225,10 @@ func (k *Keeper) seal(ctx context.Context, u *grant.UpstreamToken, refresh strin
 // lately; it asks when it is time. It returns grant.ErrRevoked for a no; any other error means
 // that nobody can tell. All callers of this process share one question.
 func (k *Keeper) StillWelcome(ctx context.Context, person grant.Person) error {
-	result := k.flights.DoChan(person.Tenant+"\x00"+person.ID, func() (any, error) {
+	if k.isSettled(keyOf(person)) {
+		return nil
+	}
+	result := k.flights.DoChan(keyOf(person), func() (any, error) {
 		// The question goes on when one of those who share it leaves.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
@@ -211,11 +242,19 @@ func (k *Keeper) StillWelcome(ctx context.Context, person grant.Person) error {
 	}
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // check looks at what is stored until it holds an answer, or until it is on us to ask.
 func (k *Keeper) check(ctx context.Context, person grant.Person) error {
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		u, err := k.Tokens.UpstreamToken(ctx, person.Tenant, person.ID)
 		if errors.Is(err, grant.ErrNotFound) {
+			k.settle(keyOf(person), k.Now().Add(settledTime))
 			return nil // there is nothing to ask with
 		}
 		if err != nil {
@@ -227,6 +266,7 @@ func (k *Keeper) check(ctx context.Context, person grant.Person) error {
 		case !u.EndedAt.IsZero():
 			return grant.ErrRevoked
 		case configured && now.Before(u.CheckedAt.Add(inquiry.CheckEvery)):
+			k.settle(keyOf(person), earlier(u.CheckedAt.Add(inquiry.CheckEvery), now.Add(settledTime)))
 			return nil
 		case !configured, now.Before(u.RetryAt):
 			return k.tolerate(u, inquiry, now)
