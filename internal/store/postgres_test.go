@@ -149,7 +149,8 @@ func TestQueriesOfTheFirstProgramRunOnTheNewestSchema(t *testing.T) {
 		},
 		{
 			`INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
-			VALUES ($1, 'gra_old', $2, 'per_old', 'w', 'sql:read', '', 1, 0, 0, '')`, []any{tenant, newApp().ID}},
+			VALUES ($1, 'gra_old', $2, 'per_old', 'w', 'sql:read', '', 1, 0, 0, '')`, []any{tenant, newApp().ID},
+		},
 		{`INSERT INTO codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)
 			VALUES ($1, $2, 'gra_old', $3, 'https://a.example', '', '', 'sql:read', 1, 1, 1, 0)`, []any{tenant, hash, newApp().ID}},
 		{`INSERT INTO access_tokens (tenant, hash, grant_id, family_id, scopes, created_at, expires_at, revoked_at)
