@@ -61,9 +61,10 @@ func newAppsAdd(client func() *admin.Client) *cobra.Command {
 func newAppsList(client func() *admin.Client) *cobra.Command {
 	var out *output
 	command := &cobra.Command{
-		Use:   "list",
-		Short: "List the apps",
-		Args:  noArguments,
+		Use:     "list",
+		Short:   "List the apps",
+		Example: "  shiftgrant apps list\n  shiftgrant apps list --json",
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			apps, err := client().Apps(command.Context())
 			if err != nil {
@@ -80,9 +81,10 @@ func newAppsList(client func() *admin.Client) *cobra.Command {
 
 func newAppsRemove(client func() *admin.Client) *cobra.Command {
 	return &cobra.Command{
-		Use:   "remove ID",
-		Short: "Remove an app and revoke all its grants",
-		Args:  oneArgument("ID"),
+		Use:     "remove ID",
+		Short:   "Remove an app and revoke all its grants",
+		Example: "  shiftgrant apps remove stargazer",
+		Args:    oneArgument("ID"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if err := client().RemoveApp(command.Context(), args[0]); err != nil {
 				return err
@@ -96,9 +98,10 @@ func newAppsRemove(client func() *admin.Client) *cobra.Command {
 func newAppsRotate(client func() *admin.Client) *cobra.Command {
 	var out *output
 	command := &cobra.Command{
-		Use:   "rotate-secret ID",
-		Short: "Give an app a new client secret; the one before it stays good until the next rotation",
-		Args:  oneArgument("ID"),
+		Use:     "rotate-secret ID",
+		Short:   "Give an app a new client secret; the one before it stays good until the next rotation",
+		Example: "  shiftgrant apps rotate-secret stargazer\n  shiftgrant apps rotate-secret stargazer --json",
+		Args:    oneArgument("ID"),
 		RunE: func(command *cobra.Command, args []string) error {
 			registered, err := client().RotateSecret(command.Context(), args[0])
 			if err != nil {

@@ -11,7 +11,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +25,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/twin"
+	"github.com/shiftgrant/shiftgrant/twin/postgres"
 )
 
 // devPort is the gateway's; Stargazer and the twin take the two after it.
@@ -33,10 +37,14 @@ func newDev() *cobra.Command {
 		Use:   "dev",
 		Short: "Run the whole flow on this machine: gateway, example app, and a twin of the outside world",
 		Long: `Run the whole flow on this machine, without AWS: the gateway, the example app
-Stargazer, and the twin, a stand-in for an IdP, AWS STS and Redshift over a real PostgreSQL. Everything listens on loopback only. Ctrl-C ends it and removes what it made.`,
+Stargazer, and the twin, a stand-in for an IdP, AWS STS and Redshift over a real PostgreSQL.
+Everything listens on loopback only. Ctrl-C ends it and removes what it made.`,
 		Example: "  shiftgrant dev\n  shiftgrant dev --keep ./state --port 7500",
 		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := options.check(); err != nil {
+				return usage(command, err.Error())
+			}
 			options.output = command.OutOrStdout()
 			options.logger = gateway.NewLogger(gateway.Log{Level: options.level, Format: "text"}, command.ErrOrStderr())
 			return runDev(command.Context(), options)
@@ -45,6 +53,7 @@ Stargazer, and the twin, a stand-in for an IdP, AWS STS and Redshift over a real
 	flags := command.Flags()
 	flags.IntVar(&options.port, "port", devPort, "`port` of the gateway; Stargazer and the twin take the two after it. 0 takes free ones")
 	flags.StringVar(&options.keep, "keep", "", "keep all state in this `folder` (default: a temporary one, removed at the end)")
+	flags.StringVar(&options.postgres, "postgres", "", "`folder` of PostgreSQL's initdb and postgres (default: it is searched)")
 	flags.StringVar(&options.transport, "transport", "auto", "how SQL travels to the twin: auto, wire (Redshift's own protocol) or dataapi")
 	flags.StringVar(&options.chain, "chain", "web_identity", "how a person's identity becomes access: web_identity or identity_center")
 	flags.StringVar(&options.level, "log-level", "warn", "what to log: debug, info, warn, error")
@@ -57,11 +66,32 @@ type devOptions struct {
 	keep  string
 	level string
 
+	postgres  string
 	transport string
 	chain     string
 
 	output io.Writer
 	logger *slog.Logger
+}
+
+// check refuses what would look like something else later on.
+func (o *devOptions) check() error {
+	if last := o.port + 2; o.port < 0 || last > 65535 {
+		return errors.New("--port: give a number from 1 to 65533, or 0 for free ports")
+	}
+	for _, choice := range []struct {
+		flag, value string
+		of          []string
+	}{
+		{"transport", o.transport, []string{"auto", "wire", "dataapi"}},
+		{"chain", o.chain, []string{"web_identity", "identity_center"}},
+		{"log-level", o.level, []string{"debug", "info", "warn", "error"}},
+	} {
+		if !slices.Contains(choice.of, choice.value) {
+			return fmt.Errorf("--%s: write one of: %s", choice.flag, strings.Join(choice.of, ", "))
+		}
+	}
+	return nil
 }
 
 // runDev starts the parts, each with what it needs of the one before, says where they are, and
@@ -172,6 +202,9 @@ func devFolder(keep string) (string, func() error, error) {
 // devListen opens a port of the three, or says whose it is and what to do.
 func devListen(who string, port, offset int) (net.Listener, error) {
 	listener, err := net.Listen("tcp", devAddress(port, offset))
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s cannot listen: %w; choose other ports with --port 7500", who, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("port %d is taken, and %s needs it: end what uses it, or choose other ports with --port 7500 (%w)", port+offset, who, err)
 	}
@@ -196,11 +229,15 @@ func startTwin(ctx context.Context, options devOptions, folder, gatewayURL strin
 		return nil, fmt.Errorf("close the probe of the twin's port: %w", err)
 	}
 	fmt.Fprintln(options.output, "starting the twin: a private PostgreSQL with 172,456 sales to ask about …")
-	return twin.Start(ctx, twin.Config{
+	world, err := twin.Start(ctx, twin.Config{
 		Listen: devAddress(options.port, 2), Dir: filepath.Join(folder, "twin"),
 		Issuer: gatewayURL, GatewayRedirectURIs: []string{gatewayURL + "/signin/callback/twin"}, GatewayLogoutURIs: []string{gatewayURL + "/"},
-		Logger: options.logger,
+		PostgresBin: options.postgres, Logger: options.logger,
 	})
+	if errors.Is(err, postgres.ErrNotInstalled) {
+		return nil, errors.New("PostgreSQL's server, which the twin needs, was not found: install it (Debian, Ubuntu: apt-get install postgresql), or give the folder of its initdb and postgres with --postgres")
+	}
+	return world, err
 }
 
 // devConfig is the configuration that an operator would write, for this world.

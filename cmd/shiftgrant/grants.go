@@ -34,9 +34,10 @@ func newGrantsList(client func() *admin.Client) *cobra.Command {
 	var choice admin.Choice
 	var out *output
 	command := &cobra.Command{
-		Use:   "list",
-		Short: "List grants that are alive, the newest first",
-		Args:  noArguments,
+		Use:     "list",
+		Short:   "List grants that are alive, the newest first",
+		Example: "  shiftgrant grants list --app stargazer\n  shiftgrant grants list --person alice --json",
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			grants, err := client().Grants(command.Context(), choice)
 			if err != nil {

@@ -23,9 +23,10 @@ func newKeys() *cobra.Command {
 func newKeysList(client func() *admin.Client) *cobra.Command {
 	var out *output
 	command := &cobra.Command{
-		Use:   "list",
-		Short: "List the versions that there are, without showing any key",
-		Args:  noArguments,
+		Use:     "list",
+		Short:   "List the versions that there are, without showing any key",
+		Example: "  shiftgrant keys list\n  shiftgrant keys list --json",
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			keys, err := client().Keys(command.Context())
 			if err != nil {
@@ -59,8 +60,12 @@ key file afterwards.
 
 With --issuer, make a new key that signs assertions and ID tokens. AWS and apps keep the key set that
 they fetched for hours, so it is published now and signs later.`,
-		Args: noArguments,
+		Example: "  shiftgrant keys rotate\n  shiftgrant keys rotate --issuer --after 48h",
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if after < 0 {
+				return usage(command, "--after: give a time from now on, such as 24h")
+			}
 			kind := "seal"
 			if issuer {
 				kind = "issuer"

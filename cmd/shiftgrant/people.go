@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,9 +34,10 @@ func newPeople() *cobra.Command {
 func newPeopleList(client func() *admin.Client) *cobra.Command {
 	var out *output
 	command := &cobra.Command{
-		Use:   "list",
-		Short: "List everybody who ever signed in",
-		Args:  noArguments,
+		Use:     "list",
+		Short:   "List everybody who ever signed in",
+		Example: "  shiftgrant people list\n  shiftgrant people list --json",
+		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			people, err := client().People(command.Context())
 			if err != nil {
@@ -56,10 +58,12 @@ func newPeopleList(client func() *admin.Client) *cobra.Command {
 }
 
 func newPeopleChange(use, short, done string, change func(context.Context, string) (admin.Person, error)) *cobra.Command {
+	verb, _, _ := strings.Cut(use, " ")
 	return &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  oneArgument("NAME"),
+		Use:     use,
+		Short:   short,
+		Example: "  shiftgrant people " + verb + " alice",
+		Args:    oneArgument("NAME"),
 		RunE: func(command *cobra.Command, args []string) error {
 			person, err := change(command.Context(), args[0])
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -192,8 +193,8 @@ func (s *server) newApp(asked App) (grant.App, error) {
 		}
 	}
 	for _, scope := range asked.Scopes {
-		if parsed, err := grant.ParseScopes(scope); err != nil || len(parsed) != 1 {
-			return grant.App{}, errors.New("scopes: give each as a string of its own, such as sql:read")
+		if !grant.KnownScopes.Has(scope) && len(grant.Scopes{scope}.Warehouses()) == 0 || strings.Contains(scope, " ") {
+			return grant.App{}, fmt.Errorf("scopes: give each as a string of its own, one of %s or warehouse:NAME", grant.KnownScopes)
 		}
 	}
 	return grant.App{

@@ -261,6 +261,9 @@ func (g *Gateway) registerApps() error {
 			continue
 		}
 		g.logger.Warn("app is no longer in the configuration: removed, its grants are revoked", "app", app.ID)
+		if err := (countedAudit{g.audit, g.metrics}).Write(ctx, audit.Record{Kind: "app.removed", Tenant: grant.DefaultTenant, App: app.ID, Outcome: "by configuration"}); err != nil {
+			return fmt.Errorf("remove app %s: %w", app.ID, err)
+		}
 		if err := g.store.RemoveApp(ctx, grant.DefaultTenant, app.ID, g.now()); err != nil {
 			return fmt.Errorf("remove app %s: %w", app.ID, err)
 		}
