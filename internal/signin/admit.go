@@ -29,8 +29,10 @@ var (
 	errStore          = errors.New("the store failed")
 )
 
-// databaseUsers are the names that redshift:GetClusterCredentials takes for DbUser, in lower case.
-var databaseUsers = regexp.MustCompile(`^[a-z][a-z0-9+.@_-]{0,63}$`)
+// databaseUsers are the names that redshift:GetClusterCredentials takes for DbUser, in any case.
+// They are held against the name as it came: there are letters outside of ASCII whose lower case
+// is an ASCII letter, such as the Kelvin sign, and with them one could become somebody else.
+var databaseUsers = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.@_-]{0,63}$`)
 
 // reserved are names that mean something else to Redshift: its own accounts, the default
 // superuser of a cluster, and words of SQL.
@@ -55,14 +57,19 @@ func (d DatabaseUser) of(identity connect.Identity) (string, error) {
 	if d.LocalPart {
 		name, _, _ = strings.Cut(name, "@")
 	}
-	name = strings.ToLower(name)
-	switch {
-	case !databaseUsers.MatchString(name):
+	if !databaseUsers.MatchString(name) {
 		return "", fmt.Errorf("%w: claim %s has characters that a database user cannot have", errNoDatabaseUser, claim)
-	case slices.Contains(reserved, name) || strings.HasPrefix(name, "pg_") || slices.Contains(d.Deny, name):
+	}
+	name = strings.ToLower(name)
+	if d.denies(name) {
 		return "", fmt.Errorf("%w: claim %s names a user that nobody may become", errNoDatabaseUser, claim)
 	}
 	return name, nil
+}
+
+func (d DatabaseUser) denies(name string) bool {
+	return slices.Contains(reserved, name) || strings.HasPrefix(name, "pg_") ||
+		slices.ContainsFunc(d.Deny, func(denied string) bool { return strings.EqualFold(name, denied) })
 }
 
 // admit decides on somebody whom the upstream has vouched for, before they have a session.
@@ -96,7 +103,7 @@ func (s *SignIn) admit(ctx context.Context, r *http.Request, u *upstream, identi
 }
 
 // keep stores what is known of the person. Somebody who was here before keeps their database
-// user, whatever the claim says now.
+// user, whatever the claim says now, unless it was denied since.
 func (s *SignIn) keep(ctx context.Context, u *upstream, identity connect.Identity) (grant.Person, error) {
 	now := s.now()
 	person := grant.Person{
@@ -110,6 +117,9 @@ func (s *SignIn) keep(ctx context.Context, u *upstream, identity connect.Identit
 	switch {
 	case err == nil:
 		person.DatabaseUser = known.DatabaseUser
+		if u.DatabaseUser.denies(strings.ToLower(known.DatabaseUser)) {
+			return known, fmt.Errorf("%w: the person's database user is denied by now", errNoDatabaseUser)
+		}
 	case !errors.Is(err, grant.ErrNotFound):
 		return grant.Person{}, fmt.Errorf("%w: %w", errStore, err)
 	default:
