@@ -88,7 +88,7 @@ func (shut) Write(context.Context, audit.Record) error { return errShut }
 func (shut) IDToken(context.Context, issuer.IDToken) (secret.Text, error) {
 	return secret.Text{}, errShut
 }
-func (shut) JWKS() []byte { return nil }
+func (shut) JWKS() []byte                                  { return nil }
 func (shut) Person(*http.Request) (*signin.Current, error) { return nil, errShut }
 
 func (shut) Begin(w http.ResponseWriter, _ *http.Request, _ string) {
