@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,13 +25,22 @@ func openPostgres(ctx context.Context, dsn string) (*postgresDatabase, error) {
 		// The parser's error holds the DSN, and with it perhaps a password.
 		return nil, errors.New("open store: the PostgreSQL DSN cannot be read: write it as postgres://user@host:5432/database")
 	}
-	pool := stdlib.OpenDB(*config)
+	pool := stdlib.OpenDB(*config, stdlib.OptionResetSession(dropEnded))
 	pool.SetMaxOpenConns(postgresConnections)
 	pool.SetMaxIdleConns(postgresConnections)
 	if err := migrate(ctx, pool, onPostgres); err != nil {
 		return nil, fmt.Errorf("open store on %s: %w", config.Host, errors.Join(err, pool.Close()))
 	}
 	return &postgresDatabase{pool}, nil
+}
+
+// dropEnded keeps a connection that the server ended, as one that restarts does, from being used:
+// the pool takes another, and nobody hears of it.
+func dropEnded(_ context.Context, conn *pgx.Conn) error {
+	if ended(conn.PgConn().Conn()) {
+		return driver.ErrBadConn
+	}
+	return nil
 }
 
 // postgresPatience bounds one read or write, waiting for a connection included: a caller whose
