@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/oauth2"
 )
 
@@ -150,8 +152,8 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 	if err != nil {
 		return Identity{}, err
 	}
-	claims := map[string]any{}
-	if err := verified.Claims(&claims); err != nil {
+	claims, err := readClaims(verified)
+	if err != nil {
 		return Identity{}, fmt.Errorf("decode claims: %w", err)
 	}
 	azp, hasAZP := claims["azp"]
@@ -175,6 +177,28 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 		}
 	}
 	return newIdentity(c.config.Issuer, verified.Subject, claims, c.now()), nil
+}
+
+// registered are the claims that are verified.
+var registered = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "azp", "nonce", "at_hash", "auth_time", "email_verified"}
+
+// readClaims reads the claims strictly: none is there twice, and none that is verified is there in
+// other letters, which a careless reader takes for it.
+func readClaims(verified *oidc.IDToken) (map[string]any, error) {
+	var raw jsontext.Value
+	if err := verified.Claims(&raw); err != nil {
+		return nil, err
+	}
+	claims := map[string]any{}
+	if err := json.Unmarshal(raw, &claims); err != nil {
+		return nil, err
+	}
+	for name := range claims {
+		if lower := strings.ToLower(name); lower != name && slices.Contains(registered, lower) {
+			return nil, fmt.Errorf("there is a claim that differs from %s only in its letters' case", lower)
+		}
+	}
+	return claims, nil
 }
 
 // Identity is who signed in, as the issuer says. Issuer and Subject together are the person;

@@ -2,7 +2,6 @@ package connect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-json-experiment/json"
 	"golang.org/x/oauth2"
 )
 
@@ -100,7 +100,8 @@ func (c *Client) fetchMetadata(ctx context.Context) (*metadata, error) {
 		return nil, errors.New("the answer is not JSON")
 	}
 	found := &metadata{}
-	if err := json.NewDecoder(response.Body).Decode(found); err != nil {
+	// Strictly: a member twice, or in other letters, is a fault and never the one that counts.
+	if err := json.UnmarshalRead(response.Body, found); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
 	if err := found.check(c.config.Issuer, c.asksForOpenID()); err != nil {
