@@ -2,10 +2,12 @@ package test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -182,5 +184,31 @@ func TestAWSCommandLineRunsStatementsAgainstTheTwin(t *testing.T) {
 	}
 	if _, err := run("bob", "alice", "select 1"); err == nil {
 		t.Error("bob's keys open a statement as alice")
+	}
+}
+
+func TestAWSCommandLineSealsByTheTwinsKMS(t *testing.T) {
+	t.Parallel()
+	w := development(t)
+	plain, folder := []byte("a key of the gateway"), t.TempDir()
+	path := filepath.Join(folder, "plain")
+	if err := os.WriteFile(path, plain, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := w.aws(t, "alice", "kms", "encrypt", "--key-id", twin.KeyARN, "--plaintext", "fileb://"+path, "--encryption-context", "purpose=seal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(folder, "sealed")
+	blob, err := base64.StdEncoding.DecodeString(fmt.Sprint(sealed["CiphertextBlob"]))
+	if err != nil || os.WriteFile(path, blob, 0o600) != nil {
+		t.Fatal("no ciphertext", err)
+	}
+	opened, err := w.aws(t, "alice", "kms", "decrypt", "--ciphertext-blob", "fileb://"+path, "--encryption-context", "purpose=seal")
+	if err != nil || opened["Plaintext"] != base64.StdEncoding.EncodeToString(plain) {
+		t.Errorf("%v, %v; want what was sealed", opened, err)
+	}
+	if _, err := w.aws(t, "alice", "kms", "decrypt", "--ciphertext-blob", "fileb://"+path, "--encryption-context", "purpose=rotation"); err == nil || !strings.Contains(err.Error(), "InvalidCiphertextException") {
+		t.Errorf("for another purpose: %v, want InvalidCiphertextException", err)
 	}
 }

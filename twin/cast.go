@@ -26,6 +26,9 @@ const (
 	Workgroup              = "tickit-serverless"
 	Database               = "dev"
 
+	// KeyARN is the account's key in KMS, made anew at each start.
+	KeyARN = "arn:aws:kms:" + Region + ":" + Account + ":key/" + keyID
+
 	// IdPPath is where the identity provider is below the twin's URL.
 	IdPPath = "/idp"
 	// ClientID is the gateway's at the identity provider.
@@ -35,6 +38,7 @@ const (
 	Password = "twin"
 
 	roleID = "AROATWINSHIFTGRANT000"
+	keyID  = "00000000-0000-4000-8000-000000000001"
 	// userTag is the session tag by which the Data API on a provisioned cluster knows the
 	// database user.
 	userTag = "RedshiftDbUser"

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
+	"github.com/shiftgrant/shiftgrant/twin/kms"
 )
 
 // handler tells the parts apart: the IdP has a path of its own, and AWS's services share the
@@ -25,10 +26,12 @@ func (t *Twin) handler(front http.Handler) http.Handler {
 			t.DataAPI.ServeHTTP(w, r)
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "RedshiftServerless."):
 			t.Passwords.ServeHTTP(w, r)
+		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), kms.Target):
+			t.KMS.ServeHTTP(w, r)
 		case r.Header.Get("X-Amz-Target") == "" && media == "application/x-www-form-urlencoded":
 			t.serveQuery(w, r)
 		default:
-			http.Error(w, "The twin plays redshift-data and redshift-serverless (X-Amz-Target), sts and redshift (a form with Action and Version).", http.StatusNotFound)
+			http.Error(w, "The twin plays redshift-data, redshift-serverless and kms (X-Amz-Target), sts and redshift (a form with Action and Version).", http.StatusNotFound)
 		}
 	})
 	return onlyLocalNames(mux)

@@ -30,6 +30,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
 	"github.com/shiftgrant/shiftgrant/twin/idp"
+	"github.com/shiftgrant/shiftgrant/twin/kms"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
@@ -81,6 +82,8 @@ type Twin struct {
 	// Redshift's port, which takes them.
 	Passwords *controlplane.Server
 	Wire      *wire.Server
+	// KMS keeps other people's keys. It starts with one, KeyARN.
+	KMS *kms.Server
 	// Registry knows all AWS keys, those of developers included.
 	Registry *sigv4.Registry
 
@@ -167,6 +170,8 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	}
 	t.DataAPI = newDataAPI(config, t.Registry, t.Postgres)
 	t.Passwords = newControlPlane(config, t.Registry)
+	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
+	t.KMS.CreateKey(keyID, nil)
 	if err := t.openPort(ctx, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("redshift's port: %w", err), t.DataAPI.Close(), t.Postgres.Close())
 	}

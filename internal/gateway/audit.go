@@ -46,7 +46,7 @@ func (c *Config) checkAudit() error {
 }
 
 func (g *Gateway) openAudit() error {
-	key, err := openAuditKeys(g.config.Data)
+	key, err := openAuditKeys(g.config.Data, &g.keys.files)
 	if err != nil {
 		return err
 	}
@@ -74,15 +74,9 @@ func (g *Gateway) ReopenAudit(ctx context.Context) error { return g.audit.Reopen
 
 // openAuditKeys reads the keys that sign the audit record, or makes a first one, and writes
 // their public parts where who verifies can find them. The highest version signs.
-func openAuditKeys(folder string) (ed25519.PrivateKey, error) {
+func openAuditKeys(folder string, files *keyFiles) (ed25519.PrivateKey, error) {
 	path := filepath.Join(folder, auditKeyFile)
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		content := fmt.Sprintf("# Signs the audit record. Without it a new key signs from then on.\n1 %s\n", base64.StdEncoding.EncodeToString(newKey(1).Bytes))
-		if err := writeFileDurably(path, []byte(content)); err != nil {
-			return nil, fmt.Errorf("write key file: %w", err)
-		}
-	}
-	keys, err := readOrMakeKeys(path)
+	keys, err := files.readOrMake(path)
 	if err != nil {
 		return nil, err
 	}

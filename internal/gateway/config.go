@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/kms"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
 
@@ -49,6 +50,15 @@ type Keys struct {
 	Seal     SecretRef `yaml:"seal"`     // seals what is stored; default: made in the data folder
 	Rotation SecretRef `yaml:"rotation"` // derives refresh tokens; default: made in the data folder
 	Issuer   string    `yaml:"issuer"`   // folder of the signing keys; default: in the data folder
+	KMS      KMS       `yaml:"kms"`      // seals the sealing and the rotation key where they are kept
+}
+
+// KMS names a symmetric key of AWS KMS by which the gateway's own keys are sealed. The gateway uses
+// AWS credentials of its own for it: see identity.Own.
+type KMS struct {
+	Key         string `yaml:"key"`          // the ARN of a key or of its alias; empty: keys are kept as they are
+	Endpoint    string `yaml:"endpoint"`     // default: AWS's for the region
+	STSEndpoint string `yaml:"sts_endpoint"` // default: AWS's for the region
 }
 
 // TLS names the certificate; both empty when a proxy in front ends TLS.
@@ -283,6 +293,11 @@ func (c *Config) checkServer() error {
 	}
 	if err := c.checkAudit(); err != nil {
 		return err
+	}
+	if c.Keys.KMS.Key != "" {
+		if _, err := kms.Region(c.Keys.KMS.Key); err != nil {
+			return &keyError{"$.keys.kms.key", err.Error()}
+		}
 	}
 	setDefault(&c.Lifetimes.AccessToken, Duration(10*time.Minute))
 	setDefault(&c.Lifetimes.RefreshIdle, Duration(30*24*time.Hour))

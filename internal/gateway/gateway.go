@@ -24,12 +24,14 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/door/sqlapi"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
+	"github.com/shiftgrant/shiftgrant/internal/kms"
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
 	"github.com/shiftgrant/shiftgrant/internal/signin"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // AdminSocket is the name of the admin socket in the data folder.
@@ -136,13 +138,32 @@ func (g *Gateway) openData() error {
 		return err
 	}
 	g.closers = append(g.closers, unlock)
-	if err = g.keys.open(folder, g.config.Keys); err != nil {
+	service, err := g.openKMS()
+	if err != nil {
+		return err
+	}
+	if err = g.keys.open(folder, g.config.Keys, service); err != nil {
 		return err
 	}
 	if err = g.openStore(context.Background()); err != nil {
 		return err
 	}
 	return g.openAudit()
+}
+
+// openKMS is nil where the gateway's keys are kept as they are.
+func (g *Gateway) openKMS() (*kms.Key, error) {
+	config := g.config.Keys.KMS
+	if config.Key == "" {
+		return nil, nil
+	}
+	region, err := kms.Region(config.Key)
+	if err != nil {
+		return nil, err
+	}
+	own := identity.NewOwn(identity.OwnConfig{Region: region, STSEndpoint: config.STSEndpoint, Now: g.now})
+	g.closers = append(g.closers, func() error { own.Close(); return nil })
+	return kms.New(kms.Config{KeyARN: config.Key, Endpoint: config.Endpoint, Credentials: own, Now: g.now})
 }
 
 func (g *Gateway) openIssuer() error {

@@ -13,12 +13,14 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
+	"github.com/shiftgrant/shiftgrant/internal/kms"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
 )
 
 // keyRing are the gateway's own keys.
 type keyRing struct {
 	mu       sync.Mutex // held while a key file is changed
+	files    keyFiles
 	sealPath string
 	sealed   SecretRef // in place of the file, where it is configured
 
@@ -30,7 +32,8 @@ type keyRing struct {
 	issuer       *issuer.Keys
 }
 
-func (k *keyRing) open(folder string, config Keys) error {
+func (k *keyRing) open(folder string, config Keys, service *kms.Key) error {
+	k.files.kms = service
 	k.sealPath, k.sealed = filepath.Join(folder, "keys", "seal"), config.Seal
 	k.issuerFolder = config.Issuer
 	setDefault(&k.issuerFolder, filepath.Join(folder, "keys", "issuer"))
@@ -43,23 +46,23 @@ func (k *keyRing) open(folder string, config Keys) error {
 	}
 	k.ring.ReloadBy(k.readSeal)
 	if !config.Rotation.Secret().IsZero() {
-		k.rotation, err = parseKeys("keys.rotation", config.Rotation.Secret().Reveal())
+		k.rotation, err = k.files.configured("keys.rotation", "rotation", config.Rotation.Secret())
 		return err
 	}
-	k.rotation, err = readOrMakeKeys(filepath.Join(folder, "keys", "rotation"))
+	k.rotation, err = k.files.readOrMake(filepath.Join(folder, "keys", "rotation"))
 	return err
 }
 
 // readSeal reads the versions of the sealing key from where they are kept.
 func (k *keyRing) readSeal() ([]seal.Key, error) {
 	if k.sealed.Secret().IsZero() {
-		return readOrMakeKeys(k.sealPath)
+		return k.files.readOrMake(k.sealPath)
 	}
 	content, err := k.sealed.again()
 	if err != nil {
 		return nil, fmt.Errorf("read keys.seal: %w", err)
 	}
-	return parseKeys("keys.seal", content.Reveal())
+	return k.files.configured("keys.seal", "seal", content)
 }
 
 // reload finds keys that somebody else has put where ours are kept. What cannot be read changes
@@ -149,7 +152,7 @@ func (a *adminKeys) rotateSeal() (admin.Key, error) {
 		newest = max(newest, key.Version)
 	}
 	keys = append(keys, newKey(newest+1))
-	if err := writeKeys(a.sealPath, keys); err != nil {
+	if err := a.files.write(a.sealPath, keys); err != nil {
 		return admin.Key{}, err
 	}
 	if err := a.ring.Replace(keys...); err != nil {

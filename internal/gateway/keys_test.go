@@ -15,11 +15,11 @@ import (
 func TestKeyFileIsMadeOnceAndReadAgain(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "seal")
-	made, err := readOrMakeKeys(path)
+	made, err := new(keyFiles).readOrMake(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := readOrMakeKeys(path)
+	read, err := new(keyFiles).readOrMake(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestKeyFileFaultsAreNamed(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.content), c.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readOrMakeKeys(path); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := new(keyFiles).readOrMake(path); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
 	}
@@ -63,7 +63,7 @@ func TestSealingKeyIsRotatedWhileItIsInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var here keyRing
-	if err := here.open(folder, Keys{}); err != nil {
+	if err := here.open(folder, Keys{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	place := seal.Place{Tenant: "default", Owner: "per_1", Purpose: "test"}
@@ -84,7 +84,7 @@ func TestSealingKeyIsRotatedWhileItIsInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var restarted keyRing
-	if err := restarted.open(folder, Keys{}); err != nil {
+	if err := restarted.open(folder, Keys{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, sealed := range map[string][]byte{"before": before, "after": after} {
@@ -103,7 +103,7 @@ func TestConfiguredKeysAreReadAgainAndNotRotatedHere(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shared")
 	one, two := newKey(1), newKey(2)
-	if err := writeKeys(path, []seal.Key{one}); err != nil {
+	if err := new(keyFiles).write(path, []seal.Key{one}); err != nil {
 		t.Fatal(err)
 	}
 	content, err := resolveSecret("file:" + path)
@@ -112,7 +112,7 @@ func TestConfiguredKeysAreReadAgainAndNotRotatedHere(t *testing.T) {
 	}
 	ref := SecretRef{content, "file:" + path}
 	var here keyRing
-	if err := here.open(t.TempDir(), Keys{Seal: ref, Rotation: ref}); err != nil {
+	if err := here.open(t.TempDir(), Keys{Seal: ref, Rotation: ref}, nil); err != nil {
 		t.Fatal(err)
 	}
 	keys := adminKeys{&here, time.Now}
@@ -129,7 +129,7 @@ func TestConfiguredKeysAreReadAgainAndNotRotatedHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeKeys(path, []seal.Key{one, two}); err != nil {
+	if err := new(keyFiles).write(path, []seal.Key{one, two}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := here.ring.Open(sealed, place); err != nil {
