@@ -70,8 +70,8 @@ func printable(text string) string {
 }
 
 // wayBack is a hidden field of pages where somebody is signed in: the request itself, percent-encoded,
-// for going on as somebody else.
-var wayBack = regexp.MustCompile(`name="return_to" value="/oauth2/authorize\?[A-Za-z0-9%&#;=+._~-]*"`)
+// for going on as somebody else. Sealed fields may by chance have any letters.
+var wayBack = regexp.MustCompile(`name="return_to" value="/oauth2/authorize\?[A-Za-z0-9%&#;=+._~-]*"|name="request" value="[A-Za-z0-9_-]*"`)
 
 // clean looks at an error, or at a page: nothing of the request in it, nothing of the inside, and
 // a request id.

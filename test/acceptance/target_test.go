@@ -25,9 +25,8 @@ import (
 
 // A target is the server that is attacked, as an app and a browser see it.
 type target struct {
-	url      string   // its issuer
-	replicas []string // where each of its gateways answers
-	scope    string   // for a refresh token and reading from one warehouse
+	url   string // its issuer
+	scope string // for a refresh token and reading from one warehouse
 
 	phone  client // public, on loopback
 	tablet client // another public one
@@ -54,12 +53,24 @@ func chooseTarget(t *testing.T) *target {
 		return startWorld(t)
 	}
 	return &target{
-		url: address, replicas: []string{address}, scope: environment("SCOPE", "sql:read offline_access"),
+		url: address, scope: environment("SCOPE", "sql:read offline_access"),
 		phone:  client{id: environment("PUBLIC", "phone"), redirect: environment("PUBLIC_REDIRECT", loopbackRedirect)},
 		tablet: client{id: environment("OTHER", "tablet"), redirect: environment("OTHER_REDIRECT", loopbackRedirect)},
 		portal: client{id: environment("CONFIDENTIAL", ""), secret: environment("SECRET", ""), redirect: environment("REDIRECT", "")},
 		people: map[string]*person.Person{}, secrets: map[string]string{},
 	}
+}
+
+// replicas are where each of its gateways answers.
+func (g *target) replicas() []string {
+	if g.world == nil {
+		return []string{g.url}
+	}
+	var addresses []string
+	for _, one := range g.world.gateways {
+		addresses = append(addresses, one.address())
+	}
+	return addresses
 }
 
 const loopbackRedirect = "http://127.0.0.1/callback"

@@ -42,9 +42,10 @@ type world struct {
 	ca       string  // file of the warehouse's authority
 	gateways []*gateway
 
-	mu   sync.Mutex
-	next int
-	made int // databases
+	mu        sync.Mutex
+	next      int
+	made      int // databases
+	warehouse *pgx.Conn
 }
 
 // startWorld gives a target whose gateways both serve one issuer.
@@ -66,6 +67,11 @@ func startWorld(t *testing.T) *target {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(func() {
+		if w.warehouse != nil {
+			_ = w.warehouse.Close(context.Background())
+		}
+	})
 	if err := os.WriteFile(w.ca, started.Authority(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +91,6 @@ func startWorld(t *testing.T) *target {
 	for range 2 {
 		one := w.startGateway(t, gatewayOptions{issuer: issuer, dsn: dsn, apps: apps})
 		w.gateways = append(w.gateways, one)
-		g.replicas = append(g.replicas, one.url)
 	}
 	return g
 }
@@ -110,7 +115,7 @@ func (w *world) dialGateway() (net.Conn, error) {
 		one := w.gateways[w.next%len(w.gateways)]
 		w.next++
 		w.mu.Unlock()
-		if connection, err := net.Dial("tcp", strings.TrimPrefix(one.url, "http://")); err == nil {
+		if connection, err := net.Dial("tcp", strings.TrimPrefix(one.address(), "http://")); err == nil {
 			return connection, nil
 		}
 	}
@@ -132,6 +137,38 @@ func (w *world) postgres(t testing.TB, database string) *pgx.Conn {
 	}
 	t.Cleanup(func() { _ = connection.Close(context.Background()) })
 	return connection
+}
+
+// superuser is a connection to the warehouse's database that is kept.
+func (w *world) superuser(t testing.TB) *pgx.Conn {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.warehouse == nil {
+		folder, port := w.twin.Postgres.Socket()
+		var err error
+		if w.warehouse, err = pgx.Connect(context.Background(), fmt.Sprintf("postgres://rdsdb@/%s?host=%s&port=%d&sslmode=disable", twin.Database, folder, port)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w.warehouse
+}
+
+// foreignToken is one that a gateway with another store has issued, and takes.
+func (a *attempt) foreignToken() string {
+	a.Helper()
+	listener := listen(a)
+	var other *gateway
+	front := startTunnel(listener, func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(other.address(), "http://")) })
+	a.Cleanup(front.close)
+	own := newUpstream(a)
+	other = a.world.startGateway(a, gatewayOptions{issuer: urlOf(listener), upstreams: own.yaml("own")})
+	elsewhere := &target{url: urlOf(listener), scope: a.scope, phone: a.phone, people: map[string]*person.Person{}, secrets: map[string]string{}, world: a.world}
+	held := elsewhere.connect(a, "alice", a.phone, a.scope)
+	if !elsewhere.works(a, elsewhere.url, held.Access) {
+		a.Fatal("the other gateway does not take its own token")
+	}
+	return held.Access
 }
 
 // mend lets the gateways reach their database again, and waits until they have noticed.
@@ -161,16 +198,24 @@ func (w *world) newDatabase(t testing.TB) (dsn string) {
 
 // A gateway is a process of the real program.
 type gateway struct {
-	name       string
-	folder     string // its data
-	config     string // its configuration file
-	dsn        string
+	name     string
+	folder   string // its data
+	config   string // its configuration file
+	dsn      string
+	out, log *buffer
+
+	mu         sync.Mutex
 	url        string // where it listens
 	operations string
-	out, log   *buffer
+	command    *exec.Cmd
+	ended      chan struct{}
+}
 
-	command *exec.Cmd
-	ended   chan struct{}
+// address is where it listens, or did when it last lived.
+func (g *gateway) address() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.url
 }
 
 type gatewayOptions struct {
@@ -262,6 +307,8 @@ func (g *gateway) start() error {
 
 // listening reads the addresses from the log.
 func (g *gateway) listening(log string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.url, g.operations = "", ""
 	for text := range strings.Lines(log) {
 		var line struct{ Msg, What, Address string }
@@ -279,7 +326,7 @@ func (g *gateway) listening(log string) bool {
 }
 
 func (g *gateway) isReady() bool {
-	response, err := http.Get(g.url + "/readyz")
+	response, err := http.Get(g.address() + "/readyz")
 	if err != nil {
 		return false
 	}
