@@ -85,7 +85,7 @@ func answeredError(code, returnTo string) *Error {
 
 // complete exchanges the code, checks who it is, and starts the session.
 func (c *Client) complete(w http.ResponseWriter, r *http.Request, m *metadata, t transaction, code string) *Error {
-	ctx := context.WithValue(r.Context(), oauth2.HTTPClient, c.http)
+	ctx := c.tokenContext(r.Context())
 	token, err := c.oauth(m).Exchange(ctx, code, oauth2.VerifierOption(t.Verifier))
 	if err != nil {
 		return exchangeError(err)

@@ -244,7 +244,7 @@ func (c *Client) Refresh(ctx context.Context, refresh string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, c.http)
+	ctx = c.tokenContext(ctx)
 	token, err := c.oauth(metadata).TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token()
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.ErrorCode == "invalid_grant" && refused.Response != nil && refused.Response.StatusCode < 500 {
