@@ -34,6 +34,7 @@ type upstream struct {
 	issuer string
 	key    *rsa.PrivateKey
 
+	person string // everybody's database user
 	mu     sync.Mutex
 	calls  map[string]int // by path
 	nonces map[string]string
@@ -49,13 +50,14 @@ type upstream struct {
 // signingKey is one for all of ours: making one takes long.
 var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
+// newUpstream starts one whose person is alice, and nobody else's.
 func newUpstream(t testing.TB) *upstream {
 	t.Helper()
 	key, err := signingKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &upstream{key: key, calls: map[string]int{}, nonces: map[string]string{}, redirect: map[string]string{}}
+	u := &upstream{key: key, person: "alice", calls: map[string]int{}, nonces: map[string]string{}, redirect: map[string]string{}}
 	server := httptest.NewServer(u)
 	t.Cleanup(server.Close)
 	u.issuer = server.URL
@@ -169,8 +171,8 @@ func (u *upstream) tokenDocument(code string) []byte {
 func (u *upstream) claims(nonce string) map[string]any {
 	now := time.Now().Unix()
 	return map[string]any{
-		"iss": u.issuer, "sub": "own|alice", "aud": upstreamClient, "exp": now + 300, "iat": now, "auth_time": now, "nonce": nonce,
-		"name": "Alice", "preferred_username": "alice", "email": "alice@example.com", "email_verified": true,
+		"iss": u.issuer, "sub": "own|" + u.person, "aud": upstreamClient, "exp": now + 300, "iat": now, "auth_time": now, "nonce": nonce,
+		"name": "Alice", "preferred_username": u.person, "email": "alice@example.com", "email_verified": true,
 	}
 }
 
@@ -285,9 +287,28 @@ func (l *lab) isSession(cookies http.Header) bool {
 }
 
 // signsIn goes all the way.
-func (l *lab) signsIn() (bool, reply) {
+func (l *lab) signsIn() (bool, reply) { return l.signsInAt("own", l.own) }
+
+// signsInAt goes as far as the gateway lets somebody, at one IdP of several.
+func (l *lab) signsInAt(name string, u *upstream) (bool, reply) {
 	l.Helper()
-	s := l.begin("own")
-	got := l.arrive("own", l.callback(l.own, s), s.cookies)
+	got := l.do(l, http.MethodGet, l.gateway.address()+"/signin/start/"+name+"?return_to=/connections", nil, "")
+	if got.status != http.StatusSeeOther {
+		return false, got
+	}
+	s := l.begin(name)
+	got = l.arrive(name, l.callback(u, s), s.cookies)
 	return l.isIn(got), got
+}
+
+// labOf has a gateway with many IdPs, named idp-0 and so on: what it keeps of one is not what it
+// knows of another.
+func (a *attempt) labOf(upstreams []*upstream) *lab {
+	a.Helper()
+	yaml := ""
+	for i, u := range upstreams {
+		yaml += u.yaml(fmt.Sprint("idp-", i))
+		u.person = fmt.Sprint("somebody", i) // who is nobody else: that would be refused for itself
+	}
+	return &lab{attempt: a, gateway: a.world.startGateway(a, gatewayOptions{issuer: a.url, upstreams: yaml})}
 }
