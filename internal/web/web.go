@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -43,20 +45,31 @@ func Log(logger *slog.Logger, next http.Handler) http.Handler {
 		defer func() {
 			if panicked := recover(); panicked != nil {
 				if panicked == http.ErrAbortHandler {
-					logger.Warn("response cut short", "request_id", id, "method", r.Method, "path", r.URL.Path)
+					logger.Warn("response cut short", "request_id", id, "method", r.Method, "path", loggedPath(r))
 					panic(panicked)
 				}
-				logger.Error("panic", "request_id", id, "path", r.URL.Path, "panic", panicked, "stack", string(debug.Stack()))
+				logger.Error("panic", "request_id", id, "path", loggedPath(r), "panic", panicked, "stack", string(debug.Stack()))
 				if recorder.status != 0 {
 					panic(http.ErrAbortHandler)
 				}
 				WriteProblem(recorder, r, Problem{Status: http.StatusInternalServerError})
 			}
-			logger.Info("request", "request_id", id, "method", r.Method, "path", r.URL.Path,
+			logger.Info("request", "request_id", id, "method", r.Method, "path", loggedPath(r),
 				"status", recorder.status, "bytes", recorder.bytes, "duration", time.Since(started), "remote", r.RemoteAddr)
 		}()
 		next.ServeHTTP(recorder, r)
 	})
+}
+
+// tokenInPath is the form of our tokens.
+var tokenInPath = regexp.MustCompile(`sg_[a-z]{2}_[0-9A-Za-z]+`)
+
+// loggedPath is a path without what a confused caller may have put there.
+func loggedPath(r *http.Request) string {
+	if !strings.Contains(r.URL.Path, "sg_") {
+		return r.URL.Path // as nearly always: no search by pattern
+	}
+	return tokenInPath.ReplaceAllString(r.URL.Path, "sg_****")
 }
 
 // DropSlowReaders gives each write to the caller this long, so that a caller who does not read

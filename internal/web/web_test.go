@@ -47,6 +47,16 @@ func TestPanicBecomesAPlainProblem(t *testing.T) {
 	}
 }
 
+func TestTokenInThePathIsNotLogged(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	handler := web.Log(slog.New(slog.NewJSONHandler(&log, nil)), http.NotFoundHandler())
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/statements/sg_at_canary0123/rows", nil))
+	if strings.Contains(log.String(), "canary") || !strings.Contains(log.String(), "/v1/statements/sg_****/rows") {
+		t.Errorf("the log: %s", log.String())
+	}
+}
+
 func TestReaderThatDoesNotReadIsDropped(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
