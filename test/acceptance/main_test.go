@@ -29,6 +29,7 @@ var rows = []row{
 	{id: "T05", title: "Rotation: lost answers", try: lostAnswers},
 	{id: "T06", title: "Rotation: theft", try: rotationTheft},
 	{id: "T07", title: "Rotation: two tabs, kill -9", own: "it kills gateways", try: rotationKilled},
+	{id: "T08", title: "Upstream single flight", own: "it needs an IdP of its own", try: upstreamSingleFlight},
 	{id: "T09", title: "Read-only SQL vectors", own: "it compares dumps of the database", try: readOnlyVectors},
 	{id: "T10", title: "User-SQL call path", own: "it needs the two warehouses of our world", try: userSQLPath},
 	{id: "T12", title: "Revocation latency", own: "it disables a person and removes an app", try: revocationReaches},
@@ -43,6 +44,7 @@ var rows = []row{
 	{id: "T19", title: "Parameter pollution", try: parameterPollution},
 	{id: "T20", title: "Error hygiene", try: errorHygiene},
 	{id: "T25", title: "Host and forwarded headers", try: hostSweep},
+	{id: "T11", title: "Secret canaries", own: "it reads logs, files and the database", try: secretCanaries},
 }
 
 // A row is one attack.

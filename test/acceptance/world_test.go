@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -224,6 +225,7 @@ type gatewayOptions struct {
 	upstreams string // YAML; "" is the twin's IdP
 	more      string // YAML
 	apps      string // YAML, beside ours
+	aws       string // where AWS answers; "" is the twin
 }
 
 // startGateway starts one that ends with the test.
@@ -256,8 +258,9 @@ func (w *world) configuration(g *gateway, options gatewayOptions) string {
 		upstreams = fmt.Sprintf("  - {name: %s, issuer: %q, client_id: %s, client_secret: env:ACCEPTANCE_UPSTREAM, scopes: [openid, profile, email, offline_access]}\n",
 			upstreamName, w.twin.IdPIssuer(), twin.ClientID)
 	}
+	aws := cmp.Or(options.aws, w.twin.URL())
 	warehouse := fmt.Sprintf("region: %s, cluster: %s, database: %s, data_api_endpoint: %q, redshift_endpoint: %q, identity: {role_arn: %q, audience: %s, sts_endpoint: %q}",
-		twin.Region, twin.Cluster, twin.Database, w.twin.URL(), w.twin.URL(), twin.RoleARN, twin.Audience, w.twin.URL())
+		twin.Region, twin.Cluster, twin.Database, aws, aws, twin.RoleARN, twin.Audience, aws)
 	return fmt.Sprintf(`issuer: %s
 listen: 127.0.0.1:0
 data: %s
