@@ -133,7 +133,7 @@ func (p *process) start(ctx context.Context, probe string, environment []string,
 		program, arguments = "taskset", append([]string{"-c", "0", program}, arguments...)
 	}
 	p.command = exec.Command(program, arguments...)
-	p.command.Env = append(append(os.Environ(), "GOMAXPROCS=1"), environment...)
+	p.command.Env = append(os.Environ(), environment...)
 	p.command.Stderr = &p.log
 	if err := p.command.Start(); err != nil {
 		return err

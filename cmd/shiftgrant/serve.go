@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ log rotation has moved the file away.`,
 				fmt.Fprintln(command.OutOrStdout(), "the configuration is good")
 				return nil
 			}
+			overlapDiskAndWork()
 			logger := gateway.NewLogger(config.Log, command.ErrOrStderr())
 			server, err := gateway.New(command.Context(), *config, gateway.Options{Logger: logger, Version: buildVersion()})
 			if err != nil {
@@ -48,6 +50,14 @@ log rotation has moved the file away.`,
 	command.Flags().StringVarP(&path, "config", "c", "shiftgrant.yaml", "configuration `file`")
 	command.Flags().BoolVar(&checkOnly, "check", false, "check the configuration and exit")
 	return command
+}
+
+// overlapDiskAndWork lets requests go on while a write waits for the disk, on a machine with one
+// processor, too: there Go has a single place to run in, which a system call keeps for a while.
+func overlapDiskAndWork() {
+	if runtime.GOMAXPROCS(0) == 1 && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2)
+	}
 }
 
 // onHangup does something at each SIGHUP until it is ended. A pipe that nobody reads any more is

@@ -148,6 +148,12 @@ func (g *Grant) Alive(now time.Time) error {
 	return nil
 }
 
+// Standing is what everything that a grant has given depends on.
+type Standing struct {
+	Grant  Grant
+	Person Person
+}
+
 // Access is what a live access token stands for. Doors get one for each request and hand it
 // to the warehouse; nothing else says who is asking.
 type Access struct {

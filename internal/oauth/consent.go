@@ -186,7 +186,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, current *signin.C
 	}
 	code, err := s.grantCode(r.Context(), asked, g, current.AuthTime)
 	// Answered with yes before; or the app or the person was removed in this moment.
-	if errors.Is(err, grant.ErrExists) || errors.Is(err, grant.ErrNotFound) {
+	if errors.Is(err, grant.ErrConflict) {
 		s.pages.Error(w, r, http.StatusBadRequest, pages.ConsentExpired())
 		return
 	}

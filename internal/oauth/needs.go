@@ -21,20 +21,18 @@ type Store interface {
 
 	CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error
 	Grant(ctx context.Context, tenant, id string) (grant.Grant, error)
-	// Standing is a grant with its person.
-	Standing(ctx context.Context, tenant, grantID string) (grant.Grant, grant.Person, error)
 	Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error)
 	// RecentGrants are a few of the newest living ones of an app on a warehouse.
 	RecentGrants(ctx context.Context, tenant, personID, appID, warehouse string) ([]grant.Grant, error)
 	RevokeGrant(ctx context.Context, tenant, id, why string, at time.Time) error
 
-	Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, error)
+	Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, grant.Standing, error)
 	RedeemCode(ctx context.Context, code grant.Code, at time.Time, access grant.Issued, family *grant.Family) error
 
 	Access(ctx context.Context, tenant string, hash grant.Hash) (*grant.Access, error)
 	RevokeAccess(ctx context.Context, tenant string, hash grant.Hash, at time.Time) error
 
-	FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, error)
+	FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, grant.Standing, error)
 	Rotate(ctx context.Context, family grant.Family, next grant.Hash, at, idleUntil time.Time, keyID string, access grant.Issued) error
 	Reissue(ctx context.Context, access grant.Issued) error
 	RevokeFamily(ctx context.Context, tenant, id, why string, at time.Time) error

@@ -341,7 +341,7 @@ func TestHonestClientNeverLosesItsLogin(t *testing.T) {
 				// One leaf leads on: of all tokens ever given, one is the family's current.
 				current := 0
 				for token := range leaves {
-					family, err := w.store.FamilyOf(context.Background(), grant.DefaultTenant, grant.HashToken(token))
+					family, _, err := w.store.FamilyOf(context.Background(), grant.DefaultTenant, grant.HashToken(token))
 					if err != nil {
 						check.Fatal(err)
 					}

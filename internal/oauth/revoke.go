@@ -47,7 +47,7 @@ func (s *Server) revokeToken(r *http.Request) error {
 
 // revokeRefresh ends the whole connection, by a token of any generation.
 func (s *Server) revokeRefresh(ctx context.Context, app *grant.App, hash grant.Hash) error {
-	family, err := s.store.FamilyOf(ctx, s.tenant, hash)
+	family, _, err := s.store.FamilyOf(ctx, s.tenant, hash)
 	if errors.Is(err, grant.ErrNotFound) {
 		return nil
 	}

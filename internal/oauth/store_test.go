@@ -120,15 +120,6 @@ func (s *shelf) Grant(ctx context.Context, tenant, id string) (grant.Grant, erro
 	return s.Store.Grant(ctx, tenant, id)
 }
 
-func (s *shelf) Standing(ctx context.Context, tenant, grantID string) (grant.Grant, grant.Person, error) {
-	if err := s.begin("Standing"); err != nil {
-		return grant.Grant{}, grant.Person{}, err
-	}
-	g, person, err := s.Store.Standing(ctx, tenant, grantID)
-	s.apply(&person)
-	return g, person, err
-}
-
 func (s *shelf) Grants(ctx context.Context, tenant, personID string) ([]grant.Grant, error) {
 	if err := s.begin("Grants"); err != nil {
 		return nil, err
@@ -150,11 +141,13 @@ func (s *shelf) RevokeGrant(ctx context.Context, tenant, id, why string, at time
 	return s.Store.RevokeGrant(ctx, tenant, id, why, at)
 }
 
-func (s *shelf) Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, error) {
+func (s *shelf) Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, grant.Standing, error) {
 	if err := s.begin("Code"); err != nil {
-		return grant.Code{}, err
+		return grant.Code{}, grant.Standing{}, err
 	}
-	return s.Store.Code(ctx, tenant, hash)
+	code, standing, err := s.Store.Code(ctx, tenant, hash)
+	s.apply(&standing.Person)
+	return code, standing, err
 }
 
 func (s *shelf) RedeemCode(ctx context.Context, code grant.Code, at time.Time, access grant.Issued, family *grant.Family) error {
@@ -182,11 +175,13 @@ func (s *shelf) RevokeAccess(ctx context.Context, tenant string, hash grant.Hash
 	return s.Store.RevokeAccess(ctx, tenant, hash, at)
 }
 
-func (s *shelf) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, error) {
+func (s *shelf) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, grant.Standing, error) {
 	if err := s.begin("FamilyOf"); err != nil {
-		return grant.Family{}, err
+		return grant.Family{}, grant.Standing{}, err
 	}
-	return s.Store.FamilyOf(ctx, tenant, refresh)
+	family, standing, err := s.Store.FamilyOf(ctx, tenant, refresh)
+	s.apply(&standing.Person)
+	return family, standing, err
 }
 
 func (s *shelf) Rotate(ctx context.Context, family grant.Family, next grant.Hash, at, idleUntil time.Time, keyID string, access grant.Issued) error {

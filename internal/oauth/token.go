@@ -1,9 +1,6 @@
 package oauth
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -85,20 +82,14 @@ func (s *Server) newAccess(app *grant.App, g *grant.Grant, familyID string, scop
 	}
 }
 
-// liveGrant finds the grant and the person behind a code or refresh token, and refuses both if
-// either has come to an end (TK-09).
-func (s *Server) liveGrant(ctx context.Context, app *grant.App, grantID string) (*grant.Grant, *grant.Person, error) {
-	ended := invalidGrant("the person or an administrator has ended this connection, or it has expired; ask for consent again")
-	g, person, err := s.store.Standing(ctx, s.tenant, grantID)
+// checkStanding refuses a code or a refresh token whose grant or person has come to an end (TK-09).
+func (s *Server) checkStanding(app *grant.App, standing *grant.Standing) error {
+	g := &standing.Grant
 	switch {
-	case errors.Is(err, grant.ErrNotFound):
-		return nil, nil, ended
-	case err != nil:
-		return nil, nil, fmt.Errorf("look up grant: %w", err)
 	case g.AppID == app.ID && g.RevokedWhy == signin.NoLongerWelcome:
-		return nil, nil, signInAgain()
-	case g.AppID != app.ID || g.Alive(s.now()) != nil || person.Disabled:
-		return nil, nil, ended
+		return signInAgain()
+	case g.AppID != app.ID || g.Alive(s.now()) != nil || standing.Person.Disabled:
+		return invalidGrant("the person or an administrator has ended this connection, or it has expired; ask for consent again")
 	}
-	return &g, &person, nil
+	return nil
 }

@@ -16,7 +16,7 @@ import (
 
 // redeem trades a code for tokens (OAuth 2.1 §4.1.3).
 func (s *Server) redeem(ctx context.Context, app *grant.App, request *tokenRequest) (*tokens, error) {
-	code, err := s.findCode(ctx, app, request)
+	code, standing, err := s.findCode(ctx, app, request)
 	if err != nil {
 		return nil, err
 	}
@@ -28,15 +28,14 @@ func (s *Server) redeem(ctx context.Context, app *grant.App, request *tokenReque
 	if !s.now().Before(code.ExpiresAt) {
 		return nil, invalidGrant("the code has expired; it is good for one minute")
 	}
-	g, person, err := s.liveGrant(ctx, app, code.GrantID)
+	if err := s.checkStanding(app, standing); err != nil {
+		return nil, err
+	}
+	issued, access, family, err := s.tokensFor(ctx, app, standing, code)
 	if err != nil {
 		return nil, err
 	}
-	issued, access, family, err := s.tokensFor(ctx, app, g, person, code)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.record(ctx, event{kind: issuedTokens, grant: g}); err != nil {
+	if err := s.record(ctx, event{kind: issuedTokens, grant: &standing.Grant}); err != nil {
 		return nil, err
 	}
 	err = s.store.RedeemCode(ctx, *code, s.now(), access, family)
@@ -50,28 +49,28 @@ func (s *Server) redeem(ctx context.Context, app *grant.App, request *tokenReque
 }
 
 // findCode finds the code and checks what it is bound to. None of these faults uses it up.
-func (s *Server) findCode(ctx context.Context, app *grant.App, request *tokenRequest) (*grant.Code, error) {
+func (s *Server) findCode(ctx context.Context, app *grant.App, request *tokenRequest) (*grant.Code, *grant.Standing, error) {
 	unknown := invalidGrant("the code is unknown, or was issued to another client")
 	hash, err := grant.ParseToken(grant.AuthCode, request.code.Reveal())
 	if err != nil {
-		return nil, unknown
+		return nil, nil, unknown
 	}
-	code, err := s.store.Code(ctx, s.tenant, hash)
+	code, standing, err := s.store.Code(ctx, s.tenant, hash)
 	if errors.Is(err, grant.ErrNotFound) {
-		return nil, unknown
+		return nil, nil, unknown
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up code: %w", err)
+		return nil, nil, fmt.Errorf("look up code: %w", err)
 	}
 	switch {
 	case code.AppID != app.ID:
-		return nil, unknown
+		return nil, nil, unknown
 	case code.RedirectURI != request.redirectURI:
-		return nil, invalidGrant("redirect_uri differs from the one of the authorization request")
+		return nil, nil, invalidGrant("redirect_uri differs from the one of the authorization request")
 	case !matchesChallenge(code.Challenge, request.verifier):
-		return nil, invalidGrant("code_verifier does not match code_challenge (PKCE)")
+		return nil, nil, invalidGrant("code_verifier does not match code_challenge (PKCE)")
 	}
-	return &code, nil
+	return &code, &standing, nil
 }
 
 // matchesChallenge is RFC 7636 §4.6 for S256. A code without a challenge matches nothing.
@@ -84,7 +83,7 @@ func matchesChallenge(challenge string, verifier secret.Text) bool {
 // codeLost says why a code could not be redeemed that looked good a moment ago: somebody else
 // was faster, or the grant was ended.
 func (s *Server) codeLost(ctx context.Context, app *grant.App, request *tokenRequest) error {
-	code, err := s.findCode(ctx, app, request)
+	code, _, err := s.findCode(ctx, app, request)
 	if err != nil {
 		return err
 	}
@@ -113,9 +112,9 @@ func (s *Server) codeReplayed(ctx context.Context, code *grant.Code) error {
 
 // tokensFor makes everything that a code is traded for, and stores nothing. What can fail comes
 // before the code is used up.
-func (s *Server) tokensFor(ctx context.Context, app *grant.App, g *grant.Grant, person *grant.Person, code *grant.Code) (*tokens, grant.Issued, *grant.Family, error) {
+func (s *Server) tokensFor(ctx context.Context, app *grant.App, standing *grant.Standing, code *grant.Code) (*tokens, grant.Issued, *grant.Family, error) {
 	var family *grant.Family
-	familyID := ""
+	g, familyID := &standing.Grant, ""
 	issued := &tokens{scopes: code.Scopes}
 	if code.Scopes.Has(grant.ScopeOffline) {
 		issued.refresh = grant.NewToken(grant.RefreshToken)
@@ -125,7 +124,7 @@ func (s *Server) tokensFor(ctx context.Context, app *grant.App, g *grant.Grant, 
 	token, access := s.newAccess(app, g, familyID, code.Scopes)
 	issued.access, issued.expires = token, access.ExpiresAt
 	if code.Scopes.Has(grant.ScopeOpenID) {
-		id, err := s.issue.IDToken(ctx, idTokenFor(app, person, code, token))
+		id, err := s.issue.IDToken(ctx, idTokenFor(app, &standing.Person, code, token))
 		if err != nil {
 			return nil, grant.Issued{}, nil, fmt.Errorf("sign ID token: %w", err)
 		}

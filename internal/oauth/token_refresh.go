@@ -37,7 +37,7 @@ func unknownRefresh() *fault {
 // refreshOnce decides on what the store shows now. It returns grant.ErrConflict when that has
 // changed before the decision could be committed.
 func (s *Server) refreshOnce(ctx context.Context, app *grant.App, request *tokenRequest, presented grant.Hash) (*tokens, error) {
-	family, err := s.liveFamily(ctx, app, presented)
+	family, standing, err := s.liveFamily(ctx, app, presented)
 	if err != nil {
 		return nil, err
 	}
@@ -55,20 +55,19 @@ func (s *Server) refreshOnce(ctx context.Context, app *grant.App, request *token
 	if !now.Before(family.IdleUntil) {
 		return nil, unknownRefresh()
 	}
-	g, person, err := s.liveGrant(ctx, app, family.GrantID)
-	if err != nil {
+	if err := s.checkStanding(app, standing); err != nil {
 		return nil, err
 	}
 	scopes, f := narrowScopes(family.Scopes, request.scope)
 	if f != nil {
 		return nil, f
 	}
-	if err := s.checkStillWelcome(ctx, g, person); err != nil {
+	if err := s.checkStillWelcome(ctx, standing); err != nil {
 		return nil, err
 	}
-	token, access := s.newAccess(app, g, family.ID, scopes)
+	token, access := s.newAccess(app, &standing.Grant, family.ID, scopes)
 	issued := &tokens{access: token, expires: access.ExpiresAt, scopes: scopes}
-	if err := s.record(ctx, event{kind: refreshed, grant: g}); err != nil {
+	if err := s.record(ctx, event{kind: refreshed, grant: &standing.Grant}); err != nil {
 		return nil, err
 	}
 	if decision == grant.Repeat {
@@ -85,32 +84,23 @@ func (s *Server) refreshOnce(ctx context.Context, app *grant.App, request *token
 // liveFamily finds the family of a token of any generation, if it may still be used by this
 // app. A token of another app is unknown, and its family is left in peace: otherwise one app
 // could end the grants of another.
-func (s *Server) liveFamily(ctx context.Context, app *grant.App, presented grant.Hash) (*grant.Family, error) {
-	family, err := s.store.FamilyOf(ctx, s.tenant, presented)
+func (s *Server) liveFamily(ctx context.Context, app *grant.App, presented grant.Hash) (*grant.Family, *grant.Standing, error) {
+	family, standing, err := s.store.FamilyOf(ctx, s.tenant, presented)
 	if errors.Is(err, grant.ErrNotFound) {
-		return nil, unknownRefresh()
+		return nil, nil, unknownRefresh()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up refresh token: %w", err)
+		return nil, nil, fmt.Errorf("look up refresh token: %w", err)
 	}
 	switch {
 	case family.AppID != app.ID:
-		return nil, unknownRefresh()
-	case !family.RevokedAt.IsZero():
-		return nil, s.whyRevoked(ctx, &family)
-	case !s.now().Before(family.ExpiresAt):
-		return nil, unknownRefresh()
+		return nil, nil, unknownRefresh()
+	case !family.RevokedAt.IsZero() && standing.Grant.RevokedWhy == signin.NoLongerWelcome:
+		return nil, nil, signInAgain()
+	case !family.RevokedAt.IsZero() || !s.now().Before(family.ExpiresAt):
+		return nil, nil, unknownRefresh()
 	}
-	return &family, nil
-}
-
-// whyRevoked tells what there is to do, where that is known.
-func (s *Server) whyRevoked(ctx context.Context, family *grant.Family) error {
-	g, err := s.store.Grant(ctx, s.tenant, family.GrantID)
-	if err == nil && g.RevokedWhy == signin.NoLongerWelcome {
-		return signInAgain()
-	}
-	return unknownRefresh()
+	return &family, &standing, nil
 }
 
 // advance makes the next generation current.
@@ -164,15 +154,15 @@ func (s *Server) refreshReused(ctx context.Context, family *grant.Family) error 
 }
 
 // checkStillWelcome asks beyond the store whether the person may still be here (TK-09).
-func (s *Server) checkStillWelcome(ctx context.Context, g *grant.Grant, person *grant.Person) error {
+func (s *Server) checkStillWelcome(ctx context.Context, standing *grant.Standing) error {
 	if s.stillWelcome == nil {
 		return nil
 	}
-	err := s.stillWelcome(ctx, *person)
+	err := s.stillWelcome(ctx, standing.Person)
 	if !errors.Is(err, grant.ErrRevoked) {
 		return err
 	}
-	if err := s.endGrant(ctx, *g, signin.NoLongerWelcome); err != nil {
+	if err := s.endGrant(ctx, standing.Grant, signin.NoLongerWelcome); err != nil {
 		return err
 	}
 	return signInAgain()

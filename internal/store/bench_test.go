@@ -22,7 +22,7 @@ func BenchmarkRefresh(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		family := newFamily(b, s, fmt.Sprintf("refresh%d", callers.Add(1)))
 		for pb.Next() {
-			seen, err := s.FamilyOf(b.Context(), tenant, family.Current)
+			seen, _, err := s.FamilyOf(b.Context(), tenant, family.Current)
 			if err != nil {
 				b.Error(err)
 				return

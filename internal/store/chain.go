@@ -15,6 +15,19 @@ import (
 type statement struct {
 	query string
 	args  []any
+	// share names a table whose rows that are read must not be deleted before the end. SQLite has
+	// one writer and needs no such lock.
+	share string
+	end   string // of the query, behind that lock
+}
+
+func (s *statement) onSQLite() string { return s.query + s.end }
+
+func (s *statement) onPostgres() string {
+	if s.share == "" {
+		return s.query + s.end
+	}
+	return s.query + " FOR SHARE OF " + s.share + s.end
 }
 
 // row is what is added to a table: "table (column, …)", and a value for each column.
@@ -45,10 +58,10 @@ func parameters(first, count int) string {
 // none if the first hit nothing.
 func asOne(first statement, rows []row) statement {
 	if len(rows) == 0 {
-		return first
+		return statement{query: first.onPostgres(), args: first.args}
 	}
 	var query strings.Builder
-	fmt.Fprintf(&query, "WITH hit AS (%s RETURNING 1)", first.query)
+	fmt.Fprintf(&query, "WITH hit AS (%s RETURNING 1)", first.onPostgres())
 	args := append([]any{}, first.args...)
 	for i, r := range rows {
 		insert := r.insertIfHit(len(args) + 1)
@@ -59,5 +72,5 @@ func asOne(first statement, rows []row) statement {
 		}
 		args = append(args, r.values...)
 	}
-	return statement{query.String(), args}
+	return statement{query: query.String(), args: args}
 }

@@ -73,13 +73,13 @@ func findWhole(ctx context.Context, s *store.Store, what, id string) error {
 		return err
 	}
 	if what == "code" {
-		code, err := s.Code(ctx, tenant, hash)
+		code, _, err := s.Code(ctx, tenant, hash)
 		if err == nil && code.RedeemedAt.IsZero() {
 			err = errors.New("it is not redeemed")
 		}
 		return err
 	}
-	family, err := s.FamilyOf(ctx, tenant, hash)
+	family, _, err := s.FamilyOf(ctx, tenant, hash)
 	if err == nil && (family.Generation != 2 || family.Current != hash) {
 		err = errors.New("the family is not at this generation")
 	}
@@ -140,7 +140,7 @@ func TestTwoProgramsShareAnSQLiteFile(t *testing.T) {
 	populate(t, one)
 	family := newFamily(t, other, "gra_1")
 	check(t, "revoke", one.RevokeGrant(t.Context(), tenant, "gra_1", "test", start), nil)
-	seen, err := other.FamilyOf(t.Context(), tenant, family.Current)
+	seen, _, err := other.FamilyOf(t.Context(), tenant, family.Current)
 	check(t, "family", err, nil)
 	if seen.RevokedAt.IsZero() {
 		t.Error("a revocation did not reach the other program")

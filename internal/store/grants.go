@@ -22,8 +22,8 @@ func intoGrant(g *grant.Grant) []any {
 	}
 }
 
-// CreateGrant keeps a consent and the code that answers it. It answers grant.ErrNotFound when
-// the app was removed in the meantime.
+// CreateGrant keeps a consent and the code that answers it. It answers grant.ErrConflict when
+// the consent is there already, or the app was removed in the meantime.
 func (s *Store) CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error {
 	unlimited := !g.Limits.ReadOnly && len(g.Limits.Schemas) == 0 && g.Limits.MaxRows == 0 && g.Limits.MaxBytes == 0
 	limits, err := jsonText(g.Limits, unlimited)
@@ -38,20 +38,12 @@ func (s *Store) CreateGrant(ctx context.Context, g grant.Grant, code grant.Code)
 		code.Tenant, code.Hash[:], code.GrantID, code.AppID, code.RedirectURI, code.Challenge, code.Nonce, code.Scopes.String(),
 		milliseconds(code.AuthTime), milliseconds(code.CreatedAt), milliseconds(code.ExpiresAt), milliseconds(code.RedeemedAt),
 	}
-	return s.write(ctx, "create grant", func(t *tx) error {
-		var found int64
-		if err := t.row([]any{&found}, `SELECT 1 FROM apps WHERE tenant = $1 AND id = $2`+t.share, g.Tenant, g.AppID); err != nil {
-			return err
-		}
-		err := t.one(grant.ErrExists, `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tenant, id) DO NOTHING`, values...)
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(`INSERT INTO codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, codeValues...)
-		return err
-	})
+	values = append(values, g.Tenant, g.AppID)
+	return s.chain(ctx, "create grant", grant.ErrConflict, statement{
+		query: `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM apps WHERE apps.tenant = $12 AND apps.id = $13`,
+		share: "apps", end: ` ON CONFLICT (tenant, id) DO NOTHING`, args: values,
+	}, row{`codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)`, codeValues})
 }
 
 // Grant finds a grant, alive or not.
@@ -63,16 +55,18 @@ func (s *Store) Grant(ctx context.Context, tenant, id string) (grant.Grant, erro
 	return g, err
 }
 
-// Standing finds a grant together with its person, which is one look-up and not two.
-func (s *Store) Standing(ctx context.Context, tenant, grantID string) (grant.Grant, grant.Person, error) {
-	var g grant.Grant
-	var p grant.Person
-	err := s.read(ctx, "find grant and person", func(t *tx) error {
-		return t.row(append(intoGrant(&g), intoPerson(&p)...), `SELECT `+grantColumns+`, `+personColumns+` FROM grants
-			JOIN people ON people.tenant = grants.tenant AND people.id = grants.person_id
-			WHERE grants.tenant = $1 AND grants.id = $2`, tenant, grantID)
-	})
-	return g, p, err
+// What is looked up with everything that a grant has given.
+
+const standingColumns = grantColumns + `, ` + personColumns
+
+func intoStanding(s *grant.Standing) []any {
+	return append(intoGrant(&s.Grant), intoPerson(&s.Person)...)
+}
+
+// joinStanding joins the grant of a table's rows, and its person.
+func joinStanding(table string) string {
+	return ` JOIN grants ON grants.tenant = ` + table + `.tenant AND grants.id = ` + table + `.grant_id
+			JOIN people ON people.tenant = grants.tenant AND people.id = grants.person_id `
 }
 
 // Grants lists a person's grants that are alive, the newest first.

@@ -33,13 +33,13 @@ func (s *Sessions) Load(ctx context.Context, id string) ([]byte, error) {
 func (s *Sessions) Save(ctx context.Context, id string, data []byte, expires time.Time) error {
 	data = append([]byte{}, bytes.Clone(data)...) // never NULL
 	return s.store.chain(ctx, "save session", nil, statement{
-		`INSERT INTO sessions (id, data, expires_at) VALUES ($1, $2, $3)
+		query: `INSERT INTO sessions (id, data, expires_at) VALUES ($1, $2, $3)
 			ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`,
-		[]any{id, data, milliseconds(expires)},
+		args: []any{id, data, milliseconds(expires)},
 	})
 }
 
 // Delete forgets a session.
 func (s *Sessions) Delete(ctx context.Context, id string) error {
-	return s.store.chain(ctx, "delete session", nil, statement{`DELETE FROM sessions WHERE id = $1`, []any{id}})
+	return s.store.chain(ctx, "delete session", nil, statement{query: `DELETE FROM sessions WHERE id = $1`, args: []any{id}})
 }

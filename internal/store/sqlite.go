@@ -106,7 +106,7 @@ func (d *sqliteDatabase) write(ctx context.Context, do func(*tx) error) error {
 
 func (d *sqliteDatabase) chain(ctx context.Context, missed error, first statement, rows []row) error {
 	return d.write(ctx, func(t *tx) error {
-		if err := t.one(missed, first.query, first.args...); err != nil {
+		if err := t.one(missed, first.onSQLite(), first.args...); err != nil {
 			return err
 		}
 		for _, r := range rows {

@@ -69,9 +69,9 @@ func (s *Store) CreateStatement(ctx context.Context, statement Statement) (State
 // back.
 func (s *Store) UpdateStatement(ctx context.Context, changed Statement) error {
 	return s.chain(ctx, "update statement", grant.ErrNotFound, statement{
-		`UPDATE statements SET remote_id = $1,
+		query: `UPDATE statements SET remote_id = $1,
 			canceled_at = CASE WHEN canceled_at = 0 THEN $2 ELSE canceled_at END WHERE tenant = $3 AND id = $4`,
-		[]any{changed.RemoteID, milliseconds(changed.CanceledAt), changed.Tenant, changed.ID},
+		args: []any{changed.RemoteID, milliseconds(changed.CanceledAt), changed.Tenant, changed.ID},
 	})
 }
 

@@ -135,7 +135,7 @@ func TestGrants(t *testing.T) {
 		populate(t, s)
 		older, code := newGrant("gra_older")
 		check(t, "create", s.CreateGrant(ctx, older, code), nil)
-		check(t, "create again", s.CreateGrant(ctx, older, code), grant.ErrExists)
+		check(t, "create again", s.CreateGrant(ctx, older, code), grant.ErrConflict)
 		newer, newerCode := newGrant("gra_newer")
 		newer.CreatedAt, newer.Limits = start.Add(time.Second), grant.Limits{}
 		check(t, "create", s.CreateGrant(ctx, newer, newerCode), nil)
@@ -146,15 +146,10 @@ func TestGrants(t *testing.T) {
 		got, err := s.Grant(ctx, tenant, older.ID)
 		check(t, "find", err, nil)
 		same(t, "grant", got, older)
-		got, person, err := s.Standing(ctx, tenant, older.ID)
-		check(t, "find with its person", err, nil)
-		same(t, "grant with its person", got, older)
-		same(t, "the grant's person", person, newPerson("alice"))
-		_, _, err = s.Standing(ctx, tenant, "gra_none")
-		check(t, "find none with its person", err, grant.ErrNotFound)
-		gotCode, err := s.Code(ctx, tenant, code.Hash)
+		gotCode, standing, err := s.Code(ctx, tenant, code.Hash)
 		check(t, "find code", err, nil)
 		same(t, "code", gotCode, code)
+		same(t, "what the code stands for", standing, grant.Standing{Grant: older, Person: newPerson("alice")})
 		list, err := s.Grants(ctx, tenant, "per_alice")
 		check(t, "list", err, nil)
 		same(t, "living grants, the newest first", list, []grant.Grant{newer, older})
@@ -185,8 +180,8 @@ func TestGrants(t *testing.T) {
 
 		orphan, orphanCode := newGrant("gra_orphan")
 		orphan.AppID = "removed"
-		check(t, "grant to an app that is gone", s.CreateGrant(ctx, orphan, orphanCode), grant.ErrNotFound)
-		_, err = s.Code(ctx, tenant, orphanCode.Hash)
+		check(t, "grant to an app that is gone", s.CreateGrant(ctx, orphan, orphanCode), grant.ErrConflict)
+		_, _, err = s.Code(ctx, tenant, orphanCode.Hash)
 		check(t, "its code", err, grant.ErrNotFound)
 	})
 }
@@ -235,7 +230,7 @@ func TestCodeCountsOnce(t *testing.T) {
 			t.Fatalf("the code was redeemed %d times", redeemed.Load())
 		}
 		for i := range families {
-			got, err := s.FamilyOf(ctx, tenant, families[i].Current)
+			got, _, err := s.FamilyOf(ctx, tenant, families[i].Current)
 			if i == winner {
 				check(t, "the family that was made", err, nil)
 				same(t, "family", got, families[i])
@@ -243,7 +238,7 @@ func TestCodeCountsOnce(t *testing.T) {
 				check(t, "a family that was not", err, grant.ErrNotFound)
 			}
 		}
-		stored, err := s.Code(ctx, tenant, code.Hash)
+		stored, _, err := s.Code(ctx, tenant, code.Hash)
 		check(t, "find code", err, nil)
 		if !stored.RedeemedAt.Equal(start.Add(time.Second)) {
 			t.Errorf("redeemed at %v", stored.RedeemedAt)
@@ -304,13 +299,13 @@ func TestRotationHasOneWinner(t *testing.T) {
 			want.KeyID, want.RotatedAt, want.IdleUntil = "key2", at, at.Add(time.Hour)
 			generations = append(generations, next)
 			for n, hash := range generations {
-				got, err := s.FamilyOf(ctx, tenant, hash)
+				got, _, err := s.FamilyOf(ctx, tenant, hash)
 				check(t, fmt.Sprintf("family by generation %d", n+1), err, nil)
 				same(t, "family", got, want)
 			}
 			family = want
 		}
-		_, err := s.FamilyOf(ctx, tenant, newHash())
+		_, _, err := s.FamilyOf(ctx, tenant, newHash())
 		check(t, "family of a stranger", err, grant.ErrNotFound)
 	})
 }
@@ -372,7 +367,7 @@ func TestRevocationReachesEverythingBelow(t *testing.T) {
 				_, err := s.Access(ctx, tenant, issued.Hash)
 				check(t, "the access token", err, c.gone)
 				_, otherErr := s.Access(ctx, tenant, other.Hash)
-				seen, err := s.FamilyOf(ctx, tenant, family.Current)
+				seen, _, err := s.FamilyOf(ctx, tenant, family.Current)
 				check(t, "family", err, nil)
 				rotate := s.Rotate(ctx, family, newHash(), at, at, "key", issuedFor(family))
 				reissue := s.Reissue(ctx, issuedFor(family))
@@ -427,9 +422,9 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 			"person":      func() error { _, err := s.Person(ctx, other, "per_alice"); return err },
 			"subject":     func() error { _, err := s.PersonBySubject(ctx, other, "https://idp.example", "idp|alice"); return err },
 			"grant":       func() error { _, err := s.Grant(ctx, other, g.ID); return err },
-			"code":        func() error { _, err := s.Code(ctx, other, code.Hash); return err },
+			"code":        func() error { _, _, err := s.Code(ctx, other, code.Hash); return err },
 			"access":      func() error { _, err := s.Access(ctx, other, issued.Hash); return err },
-			"family":      func() error { _, err := s.FamilyOf(ctx, other, family.Current); return err },
+			"family":      func() error { _, _, err := s.FamilyOf(ctx, other, family.Current); return err },
 			"statement":   func() error { _, err := s.Statement(ctx, other, statement.ID); return err },
 			"remove app":  func() error { return s.RemoveApp(ctx, other, "stargazer", start) },
 			"set secrets": func() error { return s.SetAppSecrets(ctx, other, "stargazer", nil) },

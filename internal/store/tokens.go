@@ -8,11 +8,13 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
-// Code finds an authorization code, redeemed or not.
-func (s *Store) Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, error) {
+// Code finds an authorization code, redeemed or not, with what it stands for: one look-up and
+// not two.
+func (s *Store) Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, grant.Standing, error) {
 	var c grant.Code
+	var standing grant.Standing
 	err := s.read(ctx, "find code", func(t *tx) error {
-		return t.row([]any{
+		return t.row(append([]any{
 			&c.Tenant,
 			hashColumn{&c.Hash},
 			&c.GrantID, &c.AppID, &c.RedirectURI, &c.Challenge, &c.Nonce,
@@ -21,10 +23,11 @@ func (s *Store) Code(ctx context.Context, tenant string, hash grant.Hash) (grant
 			timeColumn{&c.CreatedAt},
 			timeColumn{&c.ExpiresAt},
 			timeColumn{&c.RedeemedAt},
-		}, `SELECT tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at
-			FROM codes WHERE tenant = $1 AND hash = $2`, tenant, hash[:])
+		}, intoStanding(&standing)...), `SELECT codes.tenant, codes.hash, codes.grant_id, codes.app_id, codes.redirect_uri, codes.challenge, codes.nonce,
+			codes.scopes, codes.auth_time, codes.created_at, codes.expires_at, codes.redeemed_at, `+standingColumns+`
+			FROM codes`+joinStanding("codes")+`WHERE codes.tenant = $1 AND codes.hash = $2`, tenant, hash[:])
 	})
-	return c, err
+	return c, standing, err
 }
 
 // RedeemCode trades a code for an access token and, unless family is nil, a first refresh
@@ -41,9 +44,9 @@ func (s *Store) RedeemCode(ctx context.Context, code grant.Code, at time.Time, a
 		}, refreshRow(code.Tenant, f, f.Current, f.Generation))
 	}
 	return s.chain(ctx, "redeem code", grant.ErrConflict, statement{
-		`UPDATE codes SET redeemed_at = $1 WHERE tenant = $2 AND hash = $3 AND redeemed_at = 0
+		query: `UPDATE codes SET redeemed_at = $1 WHERE tenant = $2 AND hash = $3 AND redeemed_at = 0
 			AND EXISTS (SELECT 1 FROM grants WHERE grants.tenant = codes.tenant AND grants.id = codes.grant_id AND grants.revoked_at = 0)`,
-		[]any{milliseconds(at), code.Tenant, code.Hash[:]},
+		args: []any{milliseconds(at), code.Tenant, code.Hash[:]},
 	}, rows...)
 }
 
@@ -94,16 +97,18 @@ const accessQuery = `SELECT access_tokens.scopes, access_tokens.expires_at, acce
 // RevokeAccess ends one access token. One that is not there is as good as revoked.
 func (s *Store) RevokeAccess(ctx context.Context, tenant string, hash grant.Hash, at time.Time) error {
 	return s.chain(ctx, "revoke access token", nil, statement{
-		`UPDATE access_tokens SET revoked_at = $1 WHERE tenant = $2 AND hash = $3 AND revoked_at = 0`,
-		[]any{milliseconds(at), tenant, hash[:]},
+		query: `UPDATE access_tokens SET revoked_at = $1 WHERE tenant = $2 AND hash = $3 AND revoked_at = 0`,
+		args:  []any{milliseconds(at), tenant, hash[:]},
 	})
 }
 
-// FamilyOf finds the family of a refresh token of any generation, alive or not.
-func (s *Store) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, error) {
+// FamilyOf finds the family of a refresh token of any generation, alive or not, with what it stands
+// for.
+func (s *Store) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash) (grant.Family, grant.Standing, error) {
 	var f grant.Family
+	var standing grant.Standing
 	err := s.read(ctx, "find refresh token", func(t *tx) error {
-		return t.row([]any{
+		return t.row(append([]any{
 			&f.ID, &f.GrantID, &f.AppID,
 			scopesColumn{&f.Scopes},
 			&f.Generation,
@@ -114,15 +119,14 @@ func (s *Store) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash)
 			timeColumn{&f.CreatedAt},
 			timeColumn{&f.IdleUntil},
 			timeColumn{&f.ExpiresAt},
-			timeColumn{&f.RevokedAt},
-		}, `SELECT families.id, families.grant_id, families.app_id, families.scopes, families.generation, families.current_hash,
-			families.previous_hash, families.key_id, families.rotated_at, families.created_at, families.idle_until, families.expires_at, grants.revoked_at
+		}, intoStanding(&standing)...), `SELECT families.id, families.grant_id, families.app_id, families.scopes, families.generation, families.current_hash,
+			families.previous_hash, families.key_id, families.rotated_at, families.created_at, families.idle_until, families.expires_at, `+standingColumns+`
 			FROM refresh_tokens
-			JOIN families ON families.tenant = refresh_tokens.tenant AND families.id = refresh_tokens.family_id
-			JOIN grants ON grants.tenant = families.tenant AND grants.id = families.grant_id
+			JOIN families ON families.tenant = refresh_tokens.tenant AND families.id = refresh_tokens.family_id`+joinStanding("families")+`
 			WHERE refresh_tokens.tenant = $1 AND refresh_tokens.hash = $2`, tenant, refresh[:])
 	})
-	return f, err
+	f.RevokedAt = standing.Grant.RevokedAt
+	return f, standing, err
 }
 
 // Rotate moves a family from the generation that the caller saw to the next, and keeps the
@@ -130,22 +134,22 @@ func (s *Store) FamilyOf(ctx context.Context, tenant string, refresh grant.Hash)
 // or the grant was revoked.
 func (s *Store) Rotate(ctx context.Context, family grant.Family, next grant.Hash, at, idleUntil time.Time, keyID string, access grant.Issued) error {
 	return s.chain(ctx, "rotate refresh token", grant.ErrConflict, statement{
-		`UPDATE families
+		query: `UPDATE families
 			SET generation = generation + 1, previous_hash = current_hash, current_hash = $1, key_id = $2, rotated_at = $3, idle_until = $4
 			WHERE tenant = $5 AND id = $6 AND generation = $7
 			AND EXISTS (SELECT 1 FROM grants WHERE grants.tenant = families.tenant AND grants.id = families.grant_id AND grants.revoked_at = 0)`,
-		[]any{next[:], keyID, milliseconds(at), milliseconds(idleUntil), access.Tenant, family.ID, family.Generation},
+		args: []any{next[:], keyID, milliseconds(at), milliseconds(idleUntil), access.Tenant, family.ID, family.Generation},
 	}, refreshRow(access.Tenant, &family, next, family.Generation+1), accessRow(&access))
 }
 
 // Reissue keeps one more access token of a family, or answers grant.ErrRevoked.
 func (s *Store) Reissue(ctx context.Context, access grant.Issued) error {
 	return s.chain(ctx, "reissue access token", grant.ErrRevoked, statement{
-		`INSERT INTO access_tokens (tenant, hash, grant_id, family_id, scopes, created_at, expires_at, revoked_at)
+		query: `INSERT INTO access_tokens (tenant, hash, grant_id, family_id, scopes, created_at, expires_at, revoked_at)
 			SELECT families.tenant, $1, families.grant_id, families.id, $2, $3, $4, 0
 			FROM families JOIN grants ON grants.tenant = families.tenant AND grants.id = families.grant_id
 			WHERE families.tenant = $5 AND families.id = $6 AND grants.revoked_at = 0`,
-		[]any{access.Hash[:], access.Scopes.String(), milliseconds(access.CreatedAt), milliseconds(access.ExpiresAt), access.Tenant, access.FamilyID},
+		args: []any{access.Hash[:], access.Scopes.String(), milliseconds(access.CreatedAt), milliseconds(access.ExpiresAt), access.Tenant, access.FamilyID},
 	})
 }
 
