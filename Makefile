@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 BIN := bin/shiftgrant
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: demo build test test-faults test-race lint fmt fuzz clean
+.PHONY: demo build test acceptance test-faults test-race lint fmt fuzz clean
 
 ## demo: build, then run the whole flow on this machine (Ctrl-C ends it)
 demo: build
@@ -22,6 +22,11 @@ test: build
 	@scripts/need postgresql chromium awscli nodejs npm
 	@cd test/clients && npm ci --silent --no-audit --no-fund
 	go test -timeout 20m ./...
+
+## acceptance: attack a gateway from outside and print a table; docs/acceptance.md tells how to attack yours
+acceptance:
+	@[ -n "$$SHIFTGRANT_ACCEPTANCE_URL" ] || scripts/need postgresql chromium
+	SHIFTGRANT_ACCEPTANCE=long go test -count=1 -timeout 30m -v ./test/acceptance
 
 ## test-faults: the long forms of the tests that kill processes and cut connections
 test-faults:

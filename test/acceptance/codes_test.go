@@ -73,7 +73,7 @@ func (a *attempt) allAtOnce(count int, request func(replica string) (reply, erro
 // isDead waits until an access token is refused everywhere, for as long as replicas may remember it.
 func (a *attempt) isDead(token string) bool {
 	a.Helper()
-	return a.within(1500*time.Millisecond, func() bool {
+	return a.within(bar(1500*time.Millisecond), func() bool {
 		for _, replica := range a.replicas() {
 			if a.works(a, replica, token) {
 				return false

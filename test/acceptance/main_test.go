@@ -39,11 +39,14 @@ var rows = []row{
 	{id: "T16", title: "State and session binding", own: "it needs an IdP of its own", try: signInBinding},
 	{id: "T17", title: "Revocation endpoint", try: revocationEndpoint},
 	{id: "T18", title: "JSON strictness", try: jsonStrictness},
+	{id: "T21", title: "Headers and frames", try: headersAndFrames},
 	{id: "T22", title: "Isolation of people and apps", own: "it needs two people and a look into the database", try: isolation},
 	{id: "T23", title: "Token mutations", try: tokenMutations},
 	{id: "T19", title: "Parameter pollution", try: parameterPollution},
 	{id: "T20", title: "Error hygiene", try: errorHygiene},
 	{id: "T25", title: "Host and forwarded headers", try: hostSweep},
+	{id: "T26", title: "Cancel on disconnect, orphans", own: "it looks into the database and kills gateways", try: cancelled},
+	{id: "T28", title: "Overload", own: "it measures the memory of the process", try: overload},
 	{id: "T11", title: "Secret canaries", own: "it reads logs, files and the database", try: secretCanaries},
 }
 
@@ -59,8 +62,20 @@ type attempt struct {
 	*testing.T
 	*target
 	passed, total int
+	gaps          []string
 	notRun        string
 	took          time.Duration
+}
+
+// gap counts a case that the product is known not to meet. The row says so in the table, and fails
+// when the gap has been closed and nobody has noticed.
+func (a *attempt) gap(what string, closed bool) {
+	a.Helper()
+	a.total++
+	a.gaps = append(a.gaps, what)
+	if closed {
+		a.Errorf("this gap is closed, make it a check: %s", what)
+	}
 }
 
 // check counts one case of the row.
@@ -80,6 +95,10 @@ func (a *attempt) must(err error) {
 		a.Fatal(err)
 	}
 }
+
+// bar is the time that something may take. Beside all other tests, on a machine that does more at
+// once than it can, it is thrice that.
+func bar(exact time.Duration) time.Duration { return long(3*exact, exact) }
 
 // long chooses between the form of `make acceptance` and the short one that runs with the other
 // tests.
@@ -122,7 +141,7 @@ func run(m *testing.M) int {
 func TestAcceptance(t *testing.T) {
 	attacked := chooseTarget(t)
 	attempts := map[string]*attempt{}
-	t.Cleanup(func() { t.Log("\n" + table(attempts)) })
+	t.Cleanup(func() { fmt.Println("\n" + table(attempts)) })
 	for _, row := range rows {
 		t.Run(row.id, func(t *testing.T) {
 			a := &attempt{T: t, target: attacked}
@@ -144,7 +163,7 @@ func TestAcceptance(t *testing.T) {
 // table is what `make acceptance` ends with.
 func table(attempts map[string]*attempt) string {
 	var lines strings.Builder
-	var passed, failed, notRun int
+	var passed, failed, inPart, notRun int
 	for number := 1; number <= 30; number++ {
 		for _, row := range rows {
 			a := attempts[row.id]
@@ -159,12 +178,18 @@ func table(attempts map[string]*attempt) string {
 			case a.Failed():
 				result = fmt.Sprintf("FAIL (%d of %d)", a.passed, a.total)
 				failed++
+			case len(a.gaps) > 0:
+				result = fmt.Sprintf("PART (%d of %d)", a.passed, a.total)
+				inPart++
 			default:
 				passed++
 			}
 			fmt.Fprintf(&lines, "%s %-32s %-24s %5.1fs\n", row.id, row.title, result, a.took.Seconds())
+			for _, what := range a.gaps {
+				fmt.Fprintf(&lines, "    not met: %s\n", what)
+			}
 		}
 	}
-	fmt.Fprintf(&lines, "\n%d passed, %d failed, %d not run\n", passed, failed, notRun)
+	fmt.Fprintf(&lines, "\n%d passed, %d failed, %d in part, %d not run\n", passed, failed, inPart, notRun)
 	return lines.String()
 }

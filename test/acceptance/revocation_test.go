@@ -58,14 +58,14 @@ func revocationReaches(a *attempt) {
 		c.revoke(held)
 		done := time.Now()
 		for _, replica := range a.replicas() {
-			dead := a.within(time.Second, func() bool { return !a.works(a, replica, held.Access) })
+			dead := a.within(bar(time.Second), func() bool { return !a.works(a, replica, held.Access) })
 			a.check(dead, "%s: a replica takes the token after %s", what, time.Since(done))
 		}
 		if what != "access token revoked" {
 			got := a.token(a, c.app.refresh(held.Refresh))
 			a.check(got.status/100 == 4 && got.Access == "", "%s: refresh: %s", what, got)
 		}
-		a.check(a.within(time.Until(started.Add(5*time.Second)), func() bool { return a.running(mark) == 0 }), "%s: %d statements run after five seconds", what, a.running(mark))
+		a.check(a.within(time.Until(started.Add(bar(5*time.Second))), func() bool { return a.running(mark) == 0 }), "%s: %d statements run after five seconds", what, a.running(mark))
 		for range a.replicas() {
 			got := <-ended
 			a.check(got.status != http.StatusOK, "%s: a cancelled statement ended with %s", what, got)

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -170,7 +171,15 @@ func (a *attempt) scopes(reading, naming reply) {
 
 func (a *attempt) elsewhere(token, warehouse string) reply {
 	a.Helper()
-	return a.do(a, http.MethodPost, a.url+"/v1/query", merge(bearer(token), http.Header{"Content-Type": {"application/json"}}), `{"query": "select 1", "warehouse": "`+warehouse+`"}`)
+	got, err := a.elsewhereAt(a.url, token, warehouse, "select 1")
+	a.must(err)
+	return got
+}
+
+// elsewhereAt names a warehouse in the request.
+func (g *target) elsewhereAt(replica, token, warehouse, sql string) (reply, error) {
+	header := merge(bearer(token), http.Header{"Content-Type": {"application/json"}})
+	return g.send(context.Background(), http.MethodPost, replica+"/v1/query", header, `{"query": "`+sql+`", "warehouse": "`+warehouse+`"}`)
 }
 
 // resources asks for tokens that would be for somebody else (RFC 8707).
