@@ -365,6 +365,17 @@ func (f *flow) searchFolder(when string) {
 	f.check(files >= 2, "there are only %d files", files)
 }
 
+// dueIn are the secrets that one answer is for. What a caller sent with it may or may not come back.
+func (f *flow) dueIn(name string) map[string]string {
+	due := map[string]string{}
+	for value, kind := range f.known {
+		if f.due[value] == name && kind != "parameter" {
+			due[value] = kind
+		}
+	}
+	return due
+}
+
 // searchAnswers looks for each secret in all answers but the one that it is for.
 func (f *flow) searchAnswers() {
 	f.Helper()
@@ -374,6 +385,9 @@ func (f *flow) searchAnswers() {
 			if f.due[value] != answer.name {
 				others[value] = kind
 			}
+		}
+		if due := f.dueIn(answer.name); len(due) > 0 {
+			f.check(newNeedles(due).in(answer.content) != "", "the search does not find what is due in the answer to %s", answer.name)
 		}
 		found := newNeedles(others).in(answer.content)
 		f.check(found == "", "the answer to %s has a %s", answer.name, found)

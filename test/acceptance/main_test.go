@@ -184,7 +184,11 @@ func table(attempts map[string]*attempt) string {
 			default:
 				passed++
 			}
-			fmt.Fprintf(&lines, "%s %-32s %-24s %5.1fs\n", row.id, row.title, result, a.took.Seconds())
+			line := fmt.Sprintf("%s %-32s %-24s %5.1fs", row.id, row.title, result, a.took.Seconds())
+			if a.notRun != "" {
+				line = fmt.Sprintf("%s %-32s %s", row.id, row.title, result)
+			}
+			fmt.Fprintln(&lines, line)
 			for _, what := range a.gaps {
 				fmt.Fprintf(&lines, "    not met: %s\n", what)
 			}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -189,8 +190,25 @@ var plain = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// send makes one request. A header "Host" goes where HTTP has it.
+// send makes one request. Somebody else's server may have limits that the rows run into: there it
+// waits as long as it is told to.
 func (g *target) send(ctx context.Context, method, address string, header http.Header, body string) (reply, error) {
+	for {
+		got, err := g.sendOnce(ctx, method, address, header, body)
+		wait, numeric := strconv.Atoi(got.header.Get("Retry-After"))
+		if err != nil || g.world != nil || got.status != http.StatusTooManyRequests || numeric != nil {
+			return got, err
+		}
+		select {
+		case <-time.After(time.Duration(wait) * time.Second):
+		case <-ctx.Done():
+			return got, ctx.Err()
+		}
+	}
+}
+
+// sendOnce puts a header "Host" where HTTP has it.
+func (g *target) sendOnce(ctx context.Context, method, address string, header http.Header, body string) (reply, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
 	if err != nil {
 		return reply{}, err
@@ -268,12 +286,18 @@ func (g *target) works(t testing.TB, replica, token string) bool {
 // signedIn is the Cookie header of somebody's browser.
 func (g *target) signedIn(t testing.TB, name string) http.Header {
 	t.Helper()
+	if cookie := os.Getenv("SHIFTGRANT_ACCEPTANCE_COOKIE"); cookie != "" && g.world == nil {
+		return http.Header{"Cookie": {cookie}}
+	}
 	home, err := url.Parse(g.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(g.browser(name).Cookies(home)) == 0 {
 		g.connect(t, name, g.phone, g.scope)
+	}
+	if len(g.browser(name).Cookies(home)) == 0 {
+		t.Fatal("nobody is signed in: put the Cookie header of a browser where somebody is into SHIFTGRANT_ACCEPTANCE_COOKIE")
 	}
 	var pairs []string
 	for _, cookie := range g.browser(name).Cookies(home) {

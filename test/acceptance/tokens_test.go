@@ -95,7 +95,7 @@ func (a *attempt) countLookups(do func()) int64 {
 // names and nothing else.
 func accessMatrix(a *attempt) {
 	reading := a.connect(a, "alice", a.phone, a.scope)
-	naming := a.connect(a, "alice", a.phone, "openid offline_access sql:read warehouse:slow")
+	naming := a.connect(a, "alice", a.phone, "openid "+a.scope)
 	code := a.code(a, "alice", a.ask(a.phone, a.scope))
 	wrong := map[string]http.Header{
 		"no token":            {},
