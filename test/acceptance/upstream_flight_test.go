@@ -15,13 +15,13 @@ import (
 func upstreamSingleFlight(a *attempt) {
 	u := newUpstream(a)
 	listener := listen(a)
-	var pair [2]*gateway
-	front := startTunnel(listener, func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(pair[0].address(), "http://")) })
-	a.Cleanup(front.close)
 	dsn := a.world.newDatabase(a)
+	var pair [2]*gateway
 	for i := range pair {
 		pair[i] = a.world.startGateway(a, gatewayOptions{issuer: urlOf(listener), dsn: dsn, upstreams: u.yaml("own")})
 	}
+	front := startTunnel(listener, func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(pair[0].address(), "http://")) })
+	a.Cleanup(front.close)
 	g := &target{url: urlOf(listener), scope: a.scope, phone: a.phone, people: map[string]*person.Person{}, secrets: map[string]string{}, world: a.world}
 	const apps = 12
 	held := make([]string, apps)

@@ -76,8 +76,6 @@ func startWorld(t *testing.T) *target {
 	if err := os.WriteFile(w.ca, started.Authority(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.front = startTunnel(listener, w.dialGateway)
-	t.Cleanup(w.front.close)
 	w.link = startTunnel(listen(t), w.dialDatabase)
 	t.Cleanup(w.link.close)
 	g := &target{
@@ -93,6 +91,8 @@ func startWorld(t *testing.T) *target {
 		one := w.startGateway(t, gatewayOptions{issuer: issuer, dsn: dsn, apps: apps})
 		w.gateways = append(w.gateways, one)
 	}
+	w.front = startTunnel(listener, w.dialGateway)
+	t.Cleanup(w.front.close)
 	return g
 }
 
@@ -159,11 +159,9 @@ func (w *world) superuser(t testing.TB) *pgx.Conn {
 func (a *attempt) foreignToken() string {
 	a.Helper()
 	listener := listen(a)
-	var other *gateway
+	other := a.world.startGateway(a, gatewayOptions{issuer: urlOf(listener), upstreams: newUpstream(a).yaml("own")})
 	front := startTunnel(listener, func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(other.address(), "http://")) })
 	a.Cleanup(front.close)
-	own := newUpstream(a)
-	other = a.world.startGateway(a, gatewayOptions{issuer: urlOf(listener), upstreams: own.yaml("own")})
 	elsewhere := &target{url: urlOf(listener), scope: a.scope, phone: a.phone, people: map[string]*person.Person{}, secrets: map[string]string{}, world: a.world}
 	held := elsewhere.connect(a, "alice", a.phone, a.scope)
 	if !elsewhere.works(a, elsewhere.url, held.Access) {
