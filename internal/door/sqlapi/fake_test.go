@@ -337,7 +337,7 @@ func newGateway(t *testing.T) *gateway {
 	g.tokens.accesses["ann"] = accessOf("default", "ann", "stargazer", "gra_1", grant.ScopeRead, grant.WarehouseScope("tickit"))
 	g.tokens.accesses["writer"] = accessOf("default", "ann", "stargazer", "gra_1", grant.ScopeRead, grant.ScopeWrite)
 	g.tokens.accesses["person only"] = accessOf("default", "ann", "stargazer", "gra_1", grant.ScopeOpenID)
-	warehouses, err := warehouse.New(warehouse.Config{Audit: g.audit, QueueWait: 10 * time.Millisecond, MaxConcurrentPerPerson: 100, Warehouses: []warehouse.Warehouse{
+	warehouses, err := warehouse.New(warehouse.Config{Audit: g.audit, QueueWait: 200 * time.Millisecond, MaxConcurrentPerPerson: 100, Warehouses: []warehouse.Warehouse{
 		{Name: "tickit", DisplayName: "Tickit", Description: "Tickets", Region: "us-east-1", Database: "dev", Transport: "dataapi", Connector: g.cluster},
 		{Name: "secret-warehouse", Connector: g.cluster},
 	}})

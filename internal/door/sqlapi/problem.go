@@ -57,6 +57,8 @@ func problemOf(err error) (problem web.Problem, retryAfter time.Duration) {
 		return scopeProblem(scope), 0
 	case errors.Is(err, encode.ErrNotAcceptable):
 		return web.Problem{Type: "not-acceptable", Status: http.StatusNotAcceptable, Detail: "Accept one of " + strings.Join(encode.MediaTypes(), ", ") + "."}, 0
+	case errors.Is(err, encode.ErrCodingNotAcceptable):
+		return web.Problem{Type: "not-acceptable", Status: http.StatusNotAcceptable, Detail: "Accept-Encoding forbids a result as it is; allow identity, gzip or zstd."}, 0
 	case errors.Is(err, warehouse.ErrUnknown):
 		return web.Problem{Type: "unknown-warehouse", Status: http.StatusForbidden, Detail: "This token is not for such a warehouse. GET /v1/warehouses lists what it is for."}, 0
 	case errors.Is(err, warehouse.ErrTimeout):

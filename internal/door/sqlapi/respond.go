@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/shiftgrant/shiftgrant/internal/encode"
 	"github.com/shiftgrant/shiftgrant/internal/web"
@@ -23,6 +24,7 @@ const (
 // never runs for an answer that nobody can take.
 type preference struct {
 	format      encode.Format
+	coding      encode.Coding
 	int64string bool
 }
 
@@ -31,40 +33,43 @@ func readPreference(r *http.Request) (preference, error) {
 	if err != nil {
 		return preference{}, err
 	}
-	// Several headers are one list (RFC 9110 §5.3).
-	accept := ""
-	for i, value := range r.Header.Values("Accept") {
-		if i > 0 {
-			accept += ","
-		}
-		accept += value
+	format, err := encode.Negotiate(listOf(r.Header, "Accept"))
+	if err != nil {
+		return preference{}, err
 	}
-	format, err := encode.Negotiate(accept)
-	return preference{format, asString}, err
+	coding, err := encode.NegotiateCoding(listOf(r.Header, "Accept-Encoding"))
+	return preference{format, coding, asString}, err
 }
+
+// listOf takes several headers for one list (RFC 9110 §5.3).
+func listOf(header http.Header, name string) string { return strings.Join(header.Values(name), ",") }
 
 // stream writes rows and closes them. An error it returns came before the first byte.
 func (a *API) stream(w http.ResponseWriter, r *http.Request, rows redshift.Rows, want preference, statementID string) error {
 	defer rows.Close()
-	body := &lateBody{w: w, format: want.format}
+	body := &lateBody{w: w, want: want, compressors: &a.compressors}
+	defer body.release()
 	summary, err := encode.Write(body, want.format, rows, encode.Options{
-		StatementID: statementID, Int64AsString: want.int64string,
-		Flush:   http.NewResponseController(w).Flush,
+		StatementID: statementID, Int64AsString: want.int64string, Flush: body.flush,
 		Problem: func(err error) []byte { return a.problemInResult(r.Context(), err) },
 	})
 	var unreachable *encode.WriteError
-	switch {
-	case err != nil && !body.begun && !errors.As(err, &unreachable):
+	if err != nil && !body.begun && !errors.As(err, &unreachable) {
 		return err
-	case err != nil && (!want.format.HasErrors() || errors.As(err, &unreachable)):
+	}
+	told := err != nil && want.format.HasErrors() && !errors.As(err, &unreachable) // within the document
+	if err == nil || told {
+		if failure := body.end(); failure != nil {
+			err, told = failure, false
+		}
+	}
+	if err != nil && !told {
 		// A short result must not look whole: break the connection.
 		a.config.Logger.Warn("result cut short", "error", err, "request_id", web.RequestID(r.Context()))
+		body.cut()
 		_ = rows.Close()
 		panic(http.ErrAbortHandler)
-	case err != nil:
-		return nil // told within the document
 	}
-	body.begin() // a CSV result without columns has no byte
 	if !want.format.HasErrors() {
 		setTrailers(w.Header(), summary)
 	}
@@ -83,33 +88,6 @@ func setTrailers(header http.Header, summary redshift.Summary) {
 func (a *API) problemInResult(ctx context.Context, err error) []byte {
 	problem, _ := a.explain(ctx, err)
 	return problem.JSON(web.RequestID(ctx))
-}
-
-// lateBody sends the status with the first byte, so that what fails before can still have its
-// own.
-type lateBody struct {
-	w      http.ResponseWriter
-	format encode.Format
-	begun  bool
-}
-
-func (b *lateBody) begin() {
-	if b.begun {
-		return
-	}
-	b.begun = true
-	header := b.w.Header()
-	header.Set("Content-Type", b.format.ContentType())
-	header.Set("Vary", "Accept")
-	if !b.format.HasErrors() {
-		header.Set("Trailer", trailerRowCount+", "+trailerTruncated+", "+trailerComplete)
-	}
-	b.w.WriteHeader(http.StatusOK)
-}
-
-func (b *lateBody) Write(p []byte) (int, error) {
-	b.begin()
-	return b.w.Write(p)
 }
 
 func writeJSON(w http.ResponseWriter, status int, document any) error {

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/encode"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/internal/web"
@@ -45,7 +46,10 @@ type Config struct {
 }
 
 // API is the door.
-type API struct{ config Config }
+type API struct {
+	config      Config
+	compressors encode.Compressors
+}
 
 // New checks the configuration.
 func New(config Config) (*API, error) {
@@ -61,7 +65,7 @@ func New(config Config) (*API, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &API{config}, nil
+	return &API{config: config}, nil
 }
 
 // Register adds the routes.
