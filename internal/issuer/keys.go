@@ -74,10 +74,10 @@ func (k *Keys) Reload(now time.Time) error { return k.open(now) }
 
 // Add makes a key that signs from a time on, and publishes it at once.
 func (k *Keys) Add(from, now time.Time) (KeyInfo, error) {
-	for _, key := range k.List(now) {
-		if key.From.Equal(from.UTC().Truncate(time.Second)) {
-			return KeyInfo{}, fmt.Errorf("there is a signing key from %s on already", key.From.Format(time.RFC3339))
-		}
+	// A key's name is its second.
+	from = from.UTC().Truncate(time.Second)
+	for slices.ContainsFunc(k.List(now), func(key KeyInfo) bool { return key.From.Equal(from) }) {
+		from = from.Add(time.Second)
 	}
 	if err := makeKey(k.folder, from); err != nil {
 		return KeyInfo{}, fmt.Errorf("make a signing key in %s: %w", k.folder, err)
@@ -86,7 +86,7 @@ func (k *Keys) Add(from, now time.Time) (KeyInfo, error) {
 		return KeyInfo{}, err
 	}
 	for _, key := range k.List(now) {
-		if key.From.Equal(from.UTC().Truncate(time.Second)) {
+		if key.From.Equal(from) {
 			return key, nil
 		}
 	}

@@ -31,6 +31,7 @@ type cluster struct {
 	gateways []*gateway
 	dsn      string // as the gateways see the database
 	direct   string // past the proxy
+	name     string // of the database
 	logs     *os.File
 
 	mu   sync.Mutex
@@ -128,18 +129,14 @@ limits: {token_requests_per_minute: 100000000}
 // that the proxy sees which one it is.
 func (c *cluster) openDatabase() {
 	c.t.Helper()
-	server := database.running(c.t)
-	folder, port := server.Socket()
-	address := func(name string) string {
-		return fmt.Sprintf("postgres://rdsdb@/%s?host=%s&port=%d&sslmode=disable", name, folder, port)
-	}
+	database.running(c.t)
 	database.mu.Lock()
 	database.made++
-	name := fmt.Sprint("gateway", database.made)
+	c.name = fmt.Sprint("gateway", database.made)
 	database.mu.Unlock()
-	conn, err := pgx.Connect(c.t.Context(), address("postgres"))
+	conn, err := pgx.Connect(c.t.Context(), database.address("postgres"))
 	if err == nil {
-		_, err = conn.Exec(c.t.Context(), "CREATE DATABASE "+name+" TEMPLATE template0")
+		_, err = conn.Exec(c.t.Context(), "CREATE DATABASE "+c.name+" TEMPLATE template0")
 		err = errors.Join(err, conn.Close(c.t.Context()))
 	}
 	if err != nil {
@@ -147,8 +144,8 @@ func (c *cluster) openDatabase() {
 	}
 	listener := freeListener(c.t)
 	c.link = startProxy(c.t, listener, database.dial)
-	c.dsn = "postgres://rdsdb@127.0.0.1:" + portOf(listener) + "/" + name + "?sslmode=disable&default_query_exec_mode=exec"
-	c.direct = address(name)
+	c.dsn = "postgres://rdsdb@127.0.0.1:" + portOf(listener) + "/" + c.name + "?sslmode=disable&default_query_exec_mode=exec"
+	c.direct = database.address(c.name)
 }
 
 // dial reaches one gateway after the other, of those that live.

@@ -125,15 +125,20 @@ func (l *lazyPostgres) start() error {
 	return err
 }
 
-func (l *lazyPostgres) running(t *testing.T) *postgres.Server {
+func (l *lazyPostgres) running(t *testing.T) {
 	t.Helper()
 	l.once.Do(func() { l.err = l.start() })
 	if l.err != nil {
 		t.Fatal(l.err)
 	}
+}
+
+// address is the DSN of a database at the server that runs now.
+func (l *lazyPostgres) address(name string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.server
+	folder, port := l.server.Socket()
+	return fmt.Sprintf("postgres://rdsdb@/%s?host=%s&port=%d&sslmode=disable", name, folder, port)
 }
 
 // dial opens a connection to the server that runs now.
