@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -49,19 +47,15 @@ func measureLarge(ctx context.Context, w *world, o options) error {
 			return fmt.Errorf("%s: %w", y.name, err)
 		}
 	}
-	end, err := w.record(o.profile)
-	if err != nil {
-		return err
-	}
 	for range o.rounds {
 		for _, y := range ways {
 			if err := y.measure(ctx); err != nil {
-				return errors.Join(fmt.Errorf("%s: %w", y.name, err), end())
+				return fmt.Errorf("%s: %w", y.name, err)
 			}
 		}
 	}
 	printLarge(ways, o)
-	return end()
+	return nil
 }
 
 func (y *way) measure(ctx context.Context) error {
@@ -179,21 +173,4 @@ func drain(body io.Reader, buffer []byte) (size int64, tail []byte, err error) {
 			return size, tail, err
 		}
 	}
-}
-
-// record lets perf watch the gateway, and gives the function that ends it.
-func (w *world) record(path string) (end func() error, err error) {
-	if path == "" {
-		return func() error { return nil }, nil
-	}
-	perf := exec.Command("perf", "record", "-q", "-g", "-F", "997", "-o", path, "-p", strconv.Itoa(w.gateway.pid()))
-	perf.Stderr = os.Stderr
-	if err := perf.Start(); err != nil {
-		return nil, err
-	}
-	return func() error {
-		_ = perf.Process.Signal(os.Interrupt)
-		_ = perf.Wait() // it says how it was ended
-		return nil
-	}, nil
 }

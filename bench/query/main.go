@@ -45,7 +45,7 @@ func main() {
 	flag.IntVar(&o.clients, "clients", 8, "connections at once for requests per second")
 	flag.StringVar(&o.folder, "folder", "", "folder for databases and the audit record (default: a temporary one; mind that /tmp may be memory)")
 	flag.StringVar(&o.only, "only", "", "measure only 'large' or 'small'")
-	flag.StringVar(&o.profile, "perf", "", "write what perf records of the gateway during the large results to this file")
+	flag.StringVar(&o.profile, "perf", "", "write what perf records of the gateway to this file")
 	naive := flag.String("serve-naive", "", "used by the program itself: be the naive server of a database")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
@@ -73,6 +73,11 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Printf("%s, %d processors, all for everybody: gateway, clients, twin and PostgreSQL.\n", runtime.Version(), runtime.NumCPU())
+	stop, err := w.record(o.profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if o.only != "small" {
 		if err := measureLarge(ctx, w, o); err != nil {
 			return err

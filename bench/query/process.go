@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -47,4 +48,20 @@ func peakOf(pid int) int64 {
 		}
 	}
 	return 0
+}
+
+// record lets perf watch the gateway until it is stopped.
+func (w *world) record(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	perf := exec.Command("perf", "record", "-q", "-g", "-F", "997", "-o", path, "-p", strconv.Itoa(w.gateway.pid()))
+	perf.Stderr = os.Stderr
+	if err := perf.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = perf.Process.Signal(os.Interrupt)
+		_ = perf.Wait() // it says how it was ended
+	}, nil
 }
