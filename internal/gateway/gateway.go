@@ -26,6 +26,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/kms"
 	"github.com/shiftgrant/shiftgrant/internal/oauth"
+	"github.com/shiftgrant/shiftgrant/internal/orphans"
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
 	"github.com/shiftgrant/shiftgrant/internal/signin"
@@ -65,6 +66,8 @@ type Gateway struct {
 	issuer     *issuer.Issuer
 	pages      *pages.Pages
 	signIn     *signin.SignIn
+	connectors map[string]*connector
+	orphans    *orphans.Register
 	warehouses *warehouse.Warehouses
 	oauth      *oauth.Server
 	sqlAPI     *sqlapi.API

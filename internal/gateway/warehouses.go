@@ -24,12 +24,14 @@ import (
 func (g *Gateway) openWarehouses() error {
 	client := dataapi.NewHTTPClient()
 	g.closers = append(g.closers, func() error { client.CloseIdleConnections(); return nil })
+	g.openOrphans()
 	all := make([]warehouse.Warehouse, 0, len(g.config.Warehouses))
 	for _, w := range g.config.Warehouses {
 		connector, err := g.connector(w, client)
 		if err != nil {
 			return fmt.Errorf("warehouse %s: %w", w.Name, err)
 		}
+		g.connectors[w.Name] = connector
 		all = append(all, warehouse.Warehouse{
 			Name: w.Name, DisplayName: w.DisplayName, Description: w.Description, Region: w.Region, Database: w.Database,
 			Transport: connector.transport(), Connector: connector,
@@ -59,6 +61,7 @@ type connector struct {
 	chain   *identity.WebIdentity // nil with Identity Center
 	dataAPI *dataapi.Config       // nil where there is none; Credentials are each person's
 	wire    *wire.Config          // nil where there is none; Login is each person's
+	port    *wire.Config          // the warehouse's, whether or not it could be reached at start
 }
 
 func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error) {
@@ -123,6 +126,7 @@ func (c *connector) useWire() error {
 		}
 		config.TLS = &tls.Config{RootCAs: roots}
 	}
+	c.port = &config
 	if c.config.Transport == "auto" && c.dataAPI != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), reachTime)
 		defer cancel()
@@ -147,11 +151,12 @@ func (c *connector) transport() string {
 
 // Connect implements warehouse.Connector.
 func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Session, error) {
-	subject := identity.Subject{ID: person.ID, DatabaseUser: person.DatabaseUser, Email: person.Email}
+	subject := subjectOf(person)
 	var background *dataapi.Session
 	if c.dataAPI != nil {
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
+		config.Started = c.started(person)
 		background = dataapi.New(config)
 	}
 	if c.wire == nil {
@@ -161,7 +166,7 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 	if err != nil {
 		return nil, err
 	}
-	pool := wire.NewPool(wire.PoolConfig{Config: *c.wire, Login: login, MaxConnections: c.gateway.config.Limits.StatementsPerPerson, Now: c.gateway.now})
+	pool := wire.NewPool(wire.PoolConfig{Config: *c.wire, Login: login, Opened: c.opened(person), MaxConnections: c.gateway.config.Limits.StatementsPerPerson, Now: c.gateway.now})
 	if background == nil {
 		return pool, nil
 	}

@@ -65,8 +65,11 @@ type Config struct {
 	// HTTPClient should be shared by all sessions, so that connections are; nil makes one of
 	// its own with NewHTTPClient.
 	HTTPClient *http.Client
-	Logger     *slog.Logger // nil: nothing is logged
-	Now        func() time.Time
+	// Started is told the id of each statement that Query waits for, and returns what to call when it
+	// has ended. It must not take time. Nil tells nobody.
+	Started func(id string) (ended func())
+	Logger  *slog.Logger // nil: nothing is logged
+	Now     func() time.Time
 }
 
 const defaultRetryBudget = 10 * time.Second

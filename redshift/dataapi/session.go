@@ -40,6 +40,9 @@ func (s *Session) Query(ctx context.Context, statement redshift.Statement) (reds
 		finish()
 		return nil, err
 	}
+	if s.config.Started != nil {
+		defer s.config.Started(answer.ID)()
+	}
 	rows, err := s.result(ctx, answer.ID, expectation(answer, statement.SQL), time.Time{})
 	if err != nil {
 		if !settled(err) {

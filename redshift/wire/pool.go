@@ -24,6 +24,10 @@ type PoolConfig struct {
 	// once more, with renew set.
 	Login func(ctx context.Context, renew bool) (Login, time.Time, error)
 
+	// Opened is told of each connection before a statement runs on it, and returns what to call when
+	// it is closed; its error is that of the statement. Nil tells nobody.
+	Opened func(ctx context.Context, trace Trace) (closed func(), err error)
+
 	MaxConnections int           // 0 is 10
 	Idle           time.Duration // until an unused connection is closed; 0 is 5 minutes
 	Now            func() time.Time
@@ -47,6 +51,14 @@ type kept struct {
 	*Session
 	expires time.Time
 	since   time.Time // idle
+	closed  func()
+}
+
+func (k *kept) end() {
+	_ = k.Close()
+	if k.closed != nil {
+		k.closed()
+	}
 }
 
 var _ redshift.Session = (*Pool)(nil)
@@ -152,10 +164,16 @@ func (p *Pool) connect(ctx context.Context, renew bool) (*kept, error) {
 		return nil, err
 	}
 	one := &kept{Session: session, expires: expires}
+	if p.config.Opened != nil {
+		if one.closed, err = p.config.Opened(ctx, session.Trace()); err != nil {
+			_ = session.Close()
+			return nil, err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		_ = session.Close()
+		one.end()
 		return nil, ErrClosed
 	}
 	p.inUse[one] = struct{}{}
@@ -192,7 +210,7 @@ func (p *Pool) forget(one *kept) {
 	p.mu.Lock()
 	delete(p.inUse, one)
 	p.mu.Unlock()
-	_ = one.Close()
+	one.end()
 }
 
 // sweep closes what was idle for long, or has come to its end.
@@ -204,7 +222,7 @@ func (p *Pool) sweep() {
 	left := p.idle[:0]
 	for _, one := range p.idle {
 		if now.Sub(one.since) >= p.config.Idle || !one.expires.IsZero() && !now.Before(one.expires) {
-			_ = one.Close()
+			one.end()
 		} else {
 			left = append(left, one)
 		}
@@ -233,7 +251,7 @@ func (p *Pool) Close() error {
 		p.timer = nil
 	}
 	for _, one := range p.idle {
-		_ = one.Close()
+		one.end()
 	}
 	p.idle = nil
 	for one := range p.inUse {

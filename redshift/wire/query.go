@@ -174,8 +174,23 @@ func (r *rows) errorOf(response *pgproto3.ErrorResponse) error {
 
 // cancel asks the server on a second connection to stop what this session runs. Its answer is
 // that it closes that connection.
-func (s *Session) cancel(ctx context.Context) error {
-	connection, err := s.config.dial(ctx)
+func (s *Session) cancel(ctx context.Context) error { return Cancel(ctx, s.config, s.Trace()) }
+
+// A Trace is what it takes to stop the statement that a connection runs, also when who opened the
+// connection is gone. It is a secret.
+type Trace struct {
+	ProcessID uint32 `json:"process_id"`
+	SecretKey []byte `json:"secret_key"`
+}
+
+// Trace is that of this connection.
+func (s *Session) Trace() Trace { return Trace{s.processID, s.secretKey} }
+
+// Cancel stops what a connection runs, and does nothing if it runs nothing, or is gone. It needs no
+// login. The server does not say whether there was anything.
+func Cancel(ctx context.Context, config Config, trace Trace) error {
+	config = config.withDefaults()
+	connection, err := config.dial(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to cancel: %w", err)
 	}
@@ -183,7 +198,7 @@ func (s *Session) cancel(ctx context.Context) error {
 	if err := connection.SetDeadline(time.Now().Add(cancelPatience)); err != nil {
 		return err
 	}
-	request, err := (&pgproto3.CancelRequest{ProcessID: s.processID, SecretKey: s.secretKey}).Encode(nil)
+	request, err := (&pgproto3.CancelRequest{ProcessID: trace.ProcessID, SecretKey: trace.SecretKey}).Encode(nil)
 	if err != nil {
 		return err
 	}

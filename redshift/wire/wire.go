@@ -125,12 +125,7 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 	if (config.Login.Token == nil) == config.Login.Password.IsZero() {
 		return nil, errors.New("wire: give either a password or a token")
 	}
-	if config.Port == "" {
-		config.Port = DefaultPort
-	}
-	if config.Dial == nil {
-		config.Dial = (&net.Dialer{KeepAlive: keepAlive}).DialContext
-	}
+	config = config.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	connection, err := config.dial(ctx)
@@ -145,14 +140,19 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 	return s, nil
 }
 
+func (c Config) withDefaults() Config {
+	if c.Port == "" {
+		c.Port = DefaultPort
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{KeepAlive: keepAlive}).DialContext
+	}
+	return c
+}
+
 // Reach connects, verifies the server, and hangs up before the login.
 func Reach(ctx context.Context, config Config) error {
-	if config.Port == "" {
-		config.Port = DefaultPort
-	}
-	if config.Dial == nil {
-		config.Dial = (&net.Dialer{}).DialContext
-	}
+	config = config.withDefaults()
 	connection, err := config.dial(ctx)
 	if err != nil {
 		return fmt.Errorf("reach %s: %w", config.address(), err)

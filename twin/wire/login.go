@@ -91,7 +91,7 @@ func (s *Server) begin(client net.Conn, parameters map[string]string) error {
 	if err := one.welcome(number, parameters); err != nil {
 		return err
 	}
-	return one.relay()
+	return one.relay(s.ctx)
 }
 
 // deny sends the error that ends a login.

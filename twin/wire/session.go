@@ -70,16 +70,23 @@ func (s *session) welcome(number uint32, parameters map[string]string) error {
 	return s.client.SetDeadline(time.Time{})
 }
 
-// relay passes messages on until one side ends. Answers go through as bytes.
-func (s *session) relay() error {
-	answered := make(chan error, 1)
+// relay passes messages on until the database ends its side, or an answer finds no client. Answers go
+// through as bytes. A client that goes away without a word leaves what it runs running: like
+// Redshift, PostgreSQL notices when it has something to send, and until then only a cancellation,
+// or ctx, ends it.
+func (s *session) relay(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { _ = s.database.Close() })()
+	answered := make(chan struct{})
 	go func() {
-		_, err := io.Copy(s.client, s.database)
+		_, _ = io.Copy(s.client, s.database)
 		_ = s.client.Close() // the client's half would otherwise wait for its next message
-		answered <- err
+		_ = s.database.Close()
+		close(answered)
 	}()
 	err := s.requests()
-	_ = s.database.Close()
+	if terminate, encodeErr := (&pgproto3.Terminate{}).Encode(nil); encodeErr == nil {
+		_, _ = s.database.Write(terminate) // for when it is idle
+	}
 	<-answered
 	return err
 }
