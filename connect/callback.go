@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-json-experiment/json"
@@ -146,6 +147,9 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 	raw, ok := token.Extra("id_token").(string)
 	if !ok || raw == "" {
 		return Identity{}, errors.New("there is none, although openid was asked for")
+	}
+	if strings.ContainsFunc(raw, unicode.IsSpace) { // which go-jose would take out
+		return Identity{}, errors.New("there is white space in it")
 	}
 	verifier := oidc.NewVerifier(c.config.Issuer, m.keys, &oidc.Config{ClientID: c.config.ClientID, SupportedSigningAlgs: algorithms, Now: c.now})
 	verified, err := verifier.Verify(oidc.ClientContext(ctx, c.http), raw)
