@@ -105,7 +105,7 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request, m *metadata, t
 			return &Error{Kind: Refused, Err: err}
 		}
 	}
-	held := tokensOf(token)
+	held := c.tokensOf(token)
 	if c.config.KeepTokens != nil {
 		kept, err := c.config.KeepTokens(r.Context(), identity, held)
 		if err != nil {
@@ -136,10 +136,10 @@ func exchangeError(err error) *Error {
 		return &Error{Kind: Unavailable, Err: fmt.Errorf("exchange code: status %d", refused.Response.StatusCode)}
 	}
 	var network *url.Error
-	if errors.As(err, &network) {
+	if errors.As(err, &network) && !errors.Is(err, errTokenAnswer) {
 		return &Error{Kind: Unavailable, Err: fmt.Errorf("exchange code: %w", network.Err)}
 	}
-	return &Error{Kind: Refused, Err: errors.New("exchange code: the issuer's answer is not a token response")}
+	return &Error{Kind: Refused, Err: fmt.Errorf("exchange code: %w", errTokenAnswer)}
 }
 
 // verifyIDToken is OpenID Connect Core §3.1.3.7, in its order.

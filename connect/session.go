@@ -51,8 +51,13 @@ type Tokens struct {
 	Expires time.Time `json:"expires"` // of the access token; zero where not told
 }
 
-func tokensOf(token *oauth2.Token) Tokens {
-	return Tokens{token.AccessToken, token.RefreshToken, token.Expiry}
+// tokensOf counts an access token's life from now, by the client's clock.
+func (c *Client) tokensOf(token *oauth2.Token) Tokens {
+	held := Tokens{Access: token.AccessToken, Refresh: token.RefreshToken}
+	if token.ExpiresIn > 0 {
+		held.Expires = c.now().Add(time.Duration(token.ExpiresIn) * time.Second)
+	}
+	return held
 }
 
 // sessionID is what the store knows of a cookie's value.
@@ -256,7 +261,7 @@ func (c *Client) Refresh(ctx context.Context, refresh string) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, fmt.Errorf("%w: refresh token", ErrUnavailable)
 	}
-	return tokensOf(token), nil
+	return c.tokensOf(token), nil
 }
 
 // keep saves new tokens before anybody uses them. A session that was signed out meanwhile stays

@@ -23,6 +23,9 @@ func (c *Client) tokenContext(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, &client)
 }
 
+// errTokenAnswer says that the issuer has answered, but not with tokens.
+var errTokenAnswer = errors.New("the issuer's answer is not a token response")
+
 type strictTokens struct{ next http.RoundTripper }
 
 func (s strictTokens) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -36,7 +39,7 @@ func (s strictTokens) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("read token answer: %w", err)
 	}
 	if err := checkTokenAnswer(body); err != nil {
-		return nil, fmt.Errorf("token answer: %w", err)
+		return nil, fmt.Errorf("%w: %w", errTokenAnswer, err)
 	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	return response, nil

@@ -1,0 +1,268 @@
+package connect_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/connect"
+)
+
+func TestAnswersThatAreRefusedBeforeTheIssuerIsAsked(t *testing.T) {
+	t.Parallel()
+	set := func(name string, values ...string) func(*issuer, *app, url.Values) {
+		return func(_ *issuer, _ *app, answer url.Values) {
+			if answer[name] = values; values == nil {
+				delete(answer, name)
+			}
+		}
+	}
+	foreign := func(_ *issuer, a *app, _ url.Values) { clear(a.cookies) }
+	for name, c := range map[string]struct {
+		change func(*issuer, *app, url.Values)
+		want   connect.Kind
+	}{
+		"no state":                      {set("state"), connect.Foreign},
+		"an empty state":                {set("state", ""), connect.Foreign},
+		"another state":                 {set("state", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), connect.Foreign},
+		"state twice":                   {func(_ *issuer, _ *app, v url.Values) { v.Add("state", v.Get("state")) }, connect.Foreign},
+		"code twice":                    {func(_ *issuer, _ *app, v url.Values) { v.Add("code", "other") }, connect.Foreign},
+		"iss twice":                     {func(_ *issuer, _ *app, v url.Values) { v.Add("iss", v.Get("iss")) }, connect.Foreign},
+		"error twice":                   {set("error", "access_denied", "access_denied"), connect.Foreign},
+		"another browser":               {foreign, connect.Foreign},
+		"iss of another issuer":         {set("iss", "https://idp.example"), connect.Refused},
+		"iss empty":                     {set("iss", ""), connect.Refused},
+		"no iss, though it is promised": {set("iss"), connect.Refused},
+		"an error of another issuer": {func(i *issuer, a *app, v url.Values) {
+			set("iss", "https://idp.example")(i, a, v)
+			v.Set("error", "access_denied")
+		}, connect.Refused},
+		"neither code nor error":     {set("code"), connect.Refused},
+		"an empty code":              {set("code", ""), connect.Refused},
+		"access_denied":              {set("error", "access_denied"), connect.Denied},
+		"login_required":             {set("error", "login_required"), connect.Denied},
+		"consent_required":           {set("error", "consent_required"), connect.Denied},
+		"server_error":               {set("error", "server_error"), connect.Unavailable},
+		"temporarily_unavailable":    {set("error", "temporarily_unavailable"), connect.Unavailable},
+		"invalid_scope":              {set("error", "invalid_scope"), connect.Refused},
+		"an error with hostile text": {set("error", "<script>\r\n"), connect.Refused},
+		"eleven minutes later":       {func(i *issuer, _ *app, _ url.Values) { i.pass(11 * time.Minute) }, connect.Expired},
+		"a cookie of another key": {func(_ *issuer, a *app, _ url.Values) {
+			for _, cookie := range a.cookies {
+				cookie.Value = flip(cookie.Value)
+			}
+		}, connect.Foreign},
+		"a cookie of another sign-in under this name": {func(_ *issuer, a *app, v url.Values) {
+			var mine string
+			for name := range a.cookies {
+				mine = name
+			}
+			other := newAppAt(a)
+			for _, cookie := range other.cookies {
+				a.cookies[mine].Value = cookie.Value
+			}
+			_ = v
+		}, connect.Foreign},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIssuer(t)
+			a := newApp(t, i, nil)
+			answer := i.authorize(a.login(t, "/login"))
+			c.change(i, a, answer)
+			response := a.callback(answer)
+			a.refused(t, name, c.want)
+			if n := i.count("/token"); n != 0 {
+				t.Errorf("the issuer was asked %d times", n)
+			}
+			if location := response.Header.Get("Location"); location != "" {
+				t.Errorf("sent on to %s", location)
+			}
+			if text := a.failures[0].Error(); strings.ContainsAny(text, "\r\n") {
+				t.Errorf("the error holds what came: %q", text)
+			}
+		})
+	}
+}
+
+// newAppAt begins another sign-in at the same client, in another browser.
+func newAppAt(a *app) *app {
+	other := &app{Client: a.Client, issuer: a.issuer, cookies: map[string]*http.Cookie{}}
+	other.do(other.Login, http.MethodGet, "/login")
+	return other
+}
+
+func TestACallbackWorksOnce(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	a := newApp(t, i, nil)
+	request := a.login(t, "/login")
+	var transaction *http.Cookie
+	for _, cookie := range a.cookies {
+		transaction = cookie
+	}
+	answer := i.authorize(request)
+	if got := a.callback(answer); got.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d, %v", got.StatusCode, a.failures)
+	}
+	session := a.cookies["connect"].Value
+	for name, cookie := range map[string]*http.Cookie{"without its cookie": nil, "with a copy of its cookie": transaction} {
+		if cookie != nil {
+			a.cookies[cookie.Name] = cookie
+		}
+		a.callback(answer)
+		if last := a.failures[len(a.failures)-1]; last.Kind != connect.Expired {
+			t.Errorf("%s: %v", name, last)
+		}
+	}
+	if n := i.count("/token"); n != 1 {
+		t.Errorf("the issuer was asked %d times", n)
+	}
+	if _, err := a.session(); err != nil || a.cookies["connect"].Value != session {
+		t.Errorf("a replay has ended the session: %v", err)
+	}
+}
+
+// A stolen answer, in the thief's browser, does nothing; the person's own sign-in goes on.
+func TestAnAnswerOfSomebodyElseSignsNobodyIn(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	mallory, ann := newApp(t, i, nil), newApp(t, i, nil)
+	answer := i.authorize(mallory.login(t, "/login"))
+	ann.login(t, "/login")
+	ann.callback(answer)
+	ann.refused(t, "mallory's answer in ann's browser", connect.Foreign)
+}
+
+func TestWhatTheTokenEndpointAnswers(t *testing.T) {
+	t.Parallel()
+	respond := func(status int, contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	const kind = "application/json"
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   connect.Kind
+	}{
+		"a code that is too old": {respond(400, kind, `{"error":"invalid_grant"}`), connect.Expired},
+		"a wrong secret":         {respond(401, kind, `{"error":"invalid_client"}`), connect.Refused},
+		"another error":          {respond(400, kind, `{"error":"invalid_request"}`), connect.Refused},
+		"500":                    {respond(500, kind, `{}`), connect.Unavailable},
+		"503 that says no":       {respond(503, kind, `{"error":"invalid_grant"}`), connect.Unavailable},
+		"429":                    {respond(429, kind, `{}`), connect.Unavailable},
+		"HTML":                   {respond(200, "text/html", `<html>`), connect.Refused},
+		"no token":               {respond(200, kind, `{"token_type":"Bearer"}`), connect.Refused},
+		"another type of token":  {respond(200, kind, `{"access_token":"a","token_type":"mac"}`), connect.Refused},
+		"no ID token":            {respond(200, kind, `{"access_token":"a","token_type":"Bearer"}`), connect.Refused},
+		"a token twice":          {respond(200, kind, `{"access_token":"a","access_token":"b","token_type":"Bearer"}`), connect.Refused},
+		"a redirect":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 307) }, connect.Refused},
+		"an endless answer":      {respond(200, kind, `{"access_token":"`+strings.Repeat("a", 2<<20)+`"}`), connect.Refused},
+		"nothing":                {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, connect.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIssuer(t)
+			a := newApp(t, i, nil)
+			i.token = c.answer
+			a.callback(i.authorize(a.login(t, "/login")))
+			a.refused(t, name, c.want)
+		})
+	}
+}
+
+func TestTheExchangeCarriesWhatItMust(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{"secret of the app", ""} {
+		i := newIssuer(t)
+		a := newApp(t, i, func(c *connect.Config) { c.ClientSecret = secret })
+		var user, password string
+		i.token = func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ = r.BasicAuth()
+			i.exchange(w, r)
+		}
+		a.signIn(t)
+		form := i.asked[0]
+		if form.Get("code_verifier") == "" || form.Get("redirect_uri") != "http://localhost:7421/callback" || form.Has("client_secret") {
+			t.Errorf("asked %v", form)
+		}
+		if want, _ := url.QueryUnescape(password); want != secret || secret == "" && form.Get("client_id") != clientID || secret != "" && user != clientID {
+			t.Errorf("user %q, password %q, form %v", user, password, form)
+		}
+	}
+}
+
+// What people see where the app has no page of its own.
+func TestPlainPages(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	const hostile = `"><script>alert(1)</script>`
+	for name, c := range map[string]struct {
+		prepare func(*testing.T, *app) url.Values
+		status  int
+		says    string
+	}{
+		"refused": {func(t *testing.T, a *app) url.Values {
+			answer := i.authorize(a.login(t, "/login?return_to=/x"))
+			answer.Set("iss", hostile)
+			return answer
+		}, 502, "could not be signed in"},
+		"denied": {func(t *testing.T, a *app) url.Values {
+			answer := i.authorize(a.login(t, "/login"))
+			answer.Set("error", "access_denied")
+			answer.Set("error_description", hostile)
+			return answer
+		}, 403, "denied"},
+		"foreign": {func(*testing.T, *app) url.Values { return url.Values{"state": {hostile}, "code": {hostile}} }, 400, "not started here"},
+		"expired": {func(t *testing.T, a *app) url.Values {
+			answer := i.authorize(a.login(t, "/login"))
+			a.callback(answer)
+			return answer
+		}, 400, "expired"},
+		"unavailable": {func(t *testing.T, a *app) url.Values {
+			answer := i.authorize(a.login(t, "/login"))
+			answer.Set("error", "server_error")
+			return answer
+		}, 503, "does not answer"},
+	} {
+		a := newApp(t, i, func(config *connect.Config) { config.OnError = nil })
+		request := httptest.NewRequest(http.MethodGet, "/callback?"+c.prepare(t, a).Encode(), nil)
+		for _, cookie := range a.cookies {
+			request.AddCookie(cookie)
+		}
+		page := httptest.NewRecorder()
+		a.Callback(page, request)
+		body := page.Body.String()
+		if page.Code != c.status || !strings.Contains(body, c.says) || strings.Contains(body, "script") || !strings.Contains(body, `lang="en"`) {
+			t.Errorf("%s: %d\n%s", name, page.Code, body)
+		}
+		header := page.Header()
+		if !strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") || header.Get("X-Content-Type-Options") != "nosniff" || header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: headers %v", name, header)
+		}
+	}
+}
+
+func TestAPathThatFitsNoCookieIsSaid(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, newIssuer(t), nil)
+	a.do(a.Login, http.MethodGet, "/login?return_to=/"+strings.Repeat("x", 4000))
+	if len(a.failures) != 1 || a.failures[0].Kind != connect.TooLong || len(a.cookies) != 0 {
+		t.Errorf("%v, cookies %d", a.failures, len(a.cookies))
+	}
+}
+
+func TestErrorsKeepTheirCause(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("the cause")
+	if failed := error(&connect.Error{Err: cause}); !errors.Is(failed, cause) || !strings.Contains(failed.Error(), "the cause") {
+		t.Error(failed)
+	}
+}
