@@ -259,6 +259,9 @@ func (r *Rows) readRow() error {
 	}
 	r.values = r.values[:0]
 	for r.decoder.PeekKind() != ']' {
+		if r.decoder.PeekKind() == jsontext.KindInvalid {
+			return ErrCut
+		}
 		if len(r.values) == len(r.columns) {
 			return errors.New("a row has more values than there are columns")
 		}
@@ -271,6 +274,7 @@ func (r *Rows) readRow() error {
 	if _, err := r.decoder.ReadToken(); err != nil {
 		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
+	r.rowCount++
 	if len(r.values) != len(r.columns) {
 		return fmt.Errorf("a row has %d values for %d columns", len(r.values), len(r.columns))
 	}
@@ -310,10 +314,10 @@ func (r *Rows) readTrailer() error {
 	if end.Error != nil {
 		return end.Error
 	}
-	if !end.Complete {
+	if !end.Complete || end.RowCount != r.rowCount {
 		return ErrCut
 	}
-	r.rowCount, r.truncated = end.RowCount, end.Truncated
+	r.truncated = end.Truncated
 	return nil
 }
 
@@ -389,7 +393,8 @@ func parseTime(text string) (time.Time, error) {
 // Err is what ended the rows early: an *APIError, ErrCut, or a failure of the network.
 func (r *Rows) Err() error { return r.err }
 
-// RowCount is how many rows the gateway sent; it is known when Next has returned false.
+// RowCount is how many rows have been read. When Next has returned false without an error, it is how
+// many the gateway sent.
 func (r *Rows) RowCount() int64 { return r.rowCount }
 
 // Truncated tells that a limit of the grant ended the rows before the result did.
