@@ -10,7 +10,7 @@ import (
 // Rows are collected into record batches of at most so many rows or, roughly, bytes.
 const (
 	batchRows  = 8192
-	batchBytes = 1 << 20
+	batchBytes = 256 << 10 // collected, and then as much again to be written
 )
 
 // arrowLayout is an Arrow IPC stream: a schema, record batches, and the end-of-stream mark, without
@@ -160,7 +160,7 @@ func (c *arrowColumn) append(value []byte) error {
 }
 
 // widths of values of a fixed size, in bytes.
-var widths = map[arrowKind]int{
+var widths = [...]int{
 	arrowInt16: 2, arrowInt32: 4, arrowInt64: 8, arrowFloat32: 4, arrowFloat64: 8, arrowDecimal: 16,
 	arrowDate: 4, arrowTime: 8, arrowTimestamp: 8, arrowTimestampTZ: 8,
 }

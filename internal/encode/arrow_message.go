@@ -2,6 +2,7 @@ package encode
 
 import (
 	"encoding/binary"
+	"slices"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 )
@@ -146,6 +147,9 @@ func appendMessage(to []byte, b *flatbuffers.Builder, header byte, table flatbuf
 	return append(to, zeros[:padding]...)
 }
 
+// largestMetadata is about what stands before a batch of many columns; a longer one fits all the same.
+const largestMetadata = 4 << 10
+
 // appendBatch writes rows as one record batch.
 func appendBatch(to []byte, columns []*arrowColumn, rows int) []byte {
 	var buffers [][]byte
@@ -172,6 +176,7 @@ func appendBatch(to []byte, columns []*arrowColumn, rows int) []byte {
 	b.PrependInt64Slot(0, int64(rows), 0)
 	b.PrependUOffsetTSlot(1, nodes, 0)
 	b.PrependUOffsetTSlot(2, places, 0)
+	to = slices.Grow(to, largestMetadata+int(body))
 	to = appendMessage(to, b, headerRecordBatch, b.EndObject(), body)
 	for _, buffer := range buffers {
 		to = append(to, buffer...)

@@ -44,12 +44,15 @@ func appendFixed(b []byte, kind arrowKind, decimals int, value []byte) ([]byte, 
 	// strconv takes strings; this one does not outlive the call, nor change during it.
 	text := unsafe.String(unsafe.SliceData(value), len(value))
 	switch kind {
-	case arrowInt16, arrowInt32, arrowInt64:
-		width := widths[kind]
-		n, err := strconv.ParseInt(text, 10, 8*width)
-		var full [8]byte
-		binary.LittleEndian.PutUint64(full[:], uint64(n))
-		return append(b, full[:width]...), orValue(err)
+	case arrowInt16:
+		n, err := strconv.ParseInt(text, 10, 16)
+		return binary.LittleEndian.AppendUint16(b, uint16(n)), orValue(err)
+	case arrowInt32:
+		n, err := strconv.ParseInt(text, 10, 32)
+		return binary.LittleEndian.AppendUint32(b, uint32(n)), orValue(err)
+	case arrowInt64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		return binary.LittleEndian.AppendUint64(b, uint64(n)), orValue(err)
 	case arrowFloat32:
 		f, err := strconv.ParseFloat(text, 32)
 		return binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(f))), orValue(err)

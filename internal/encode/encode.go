@@ -33,6 +33,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
@@ -58,6 +59,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 
 const (
 	bufferSize    = 64 << 10
+	smallBuffer   = 4 << 10 // most results are small
 	largestBuffer = 1 << 20 // one grown beyond this for a huge row is not kept
 	flushInterval = 250 * time.Millisecond
 )
@@ -69,25 +71,27 @@ const (
 func Write(w io.Writer, format Format, rows redshift.Rows, options Options) (redshift.Summary, error) {
 	columns := rows.Columns()
 	layout := formats[format].layout(columns, options)
-	out := &output{to: w, flush: options.Flush, buffer: make([]byte, 0, bufferSize)}
-	tick := time.NewTicker(flushInterval)
-	defer tick.Stop()
+	out := &output{to: w, flush: options.Flush, buffer: make([]byte, 0, smallBuffer)}
+	// A ticker's channel costs a look at the clock for each row that asks it, this costs a load.
+	var due atomic.Bool
+	timer := time.AfterFunc(flushInterval, func() { due.Store(true) })
+	defer timer.Stop()
 
 	collecting, _ := layout.(collector)
 	out.buffer = layout.begin(out.buffer)
 	for rows.Next() {
 		out.buffer = layout.row(out.buffer, rows.Values())
-		select {
-		case <-tick.C:
+		switch {
+		case due.Load():
+			due.Store(false)
 			if collecting != nil {
 				out.buffer = collecting.pending(out.buffer)
 			}
 			out.write()
 			out.push()
-		default:
-			if len(out.buffer) >= bufferSize {
-				out.write()
-			}
+			timer.Reset(flushInterval)
+		case len(out.buffer) >= bufferSize:
+			out.write()
 		}
 		if out.err != nil {
 			return rows.Summary(), &WriteError{out.err}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -268,6 +269,37 @@ func BenchmarkRow(b *testing.B) {
 			for b.Loop() {
 				buffer = layout.row(buffer[:0], all.rows[0])
 			}
+		})
+	}
+}
+
+// BenchmarkWrite writes rows as large results have them: numbers, a decimal, a date, a time and a
+// short text.
+func BenchmarkWrite(b *testing.B) {
+	columns := []redshift.Column{
+		{Name: "id", Type: redshift.Type{Kind: redshift.BigInt}},
+		{Name: "customer", Type: redshift.Type{Kind: redshift.Integer}},
+		{Name: "price", Type: redshift.Type{Kind: redshift.Numeric, Precision: 12, Scale: 2}},
+		{Name: "ratio", Type: redshift.Type{Kind: redshift.Double}},
+		{Name: "paid", Type: redshift.Type{Kind: redshift.Boolean}},
+		{Name: "day", Type: redshift.Type{Kind: redshift.Date}},
+		{Name: "at", Type: redshift.Type{Kind: redshift.Timestamp}},
+		{Name: "note", Type: redshift.Type{Kind: redshift.Text}},
+	}
+	row := [][]byte{
+		[]byte("712345"), []byte("934711"), []byte("123.45"), []byte("101763.57142857143"), []byte("t"), []byte("2024-02-29"),
+		[]byte("2020-11-03 20:45:11.25"), []byte("order number 712345"),
+	}
+	rows := slices.Repeat([][][]byte{row}, 100_000)
+	for format := range formats {
+		b.Run(Format(format).String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Write(io.Discard, Format(format), &table{columns: columns, rows: rows}, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
 		})
 	}
 }
