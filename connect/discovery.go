@@ -107,7 +107,9 @@ func (c *Client) fetchMetadata(ctx context.Context) (*metadata, error) {
 	if err := found.check(c.config.Issuer, c.asksForOpenID()); err != nil {
 		return nil, err
 	}
-	found.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), c.http), found.JWKSURI)
+	keys := *c.http
+	keys.Transport = &rationed{next: keys.Transport, now: c.now}
+	found.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), &keys), found.JWKSURI)
 	return found, nil
 }
 

@@ -186,7 +186,7 @@ func TestRefusalsAreTyped(t *testing.T) {
 		"a page of a proxy":       {problem(502, "text/html", "<html>"), "the SQL API answered 502"},
 		"a problem that is none":  {problem(500, "application/problem+json", "{"), "the SQL API answered 500"},
 		"an endless one":          {problem(500, "application/problem+json", `{"title":"`+strings.Repeat("x", 1<<20)+`"}`), "the SQL API answered 500"},
-		"a redirect to elsewhere": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 307) }, "307"},
+		"a redirect to elsewhere": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect) }, "307"},
 	} {
 		i.set(func() { i.query = c.answer })
 		rows, err := session.Query(t.Context(), "select 1")
