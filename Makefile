@@ -31,7 +31,7 @@ acceptance:
 ## test-faults: the long forms of the tests that kill processes and cut connections
 test-faults:
 	@scripts/need postgresql
-	SHIFTGRANT_TEST_FAULTS=1 go test -count=1 -timeout 30m -run 'F[0-9][0-9]' ./internal/...
+	SHIFTGRANT_FAULTS=long go test -count=1 -timeout 60m -run 'F[0-9][0-9]' ./internal/... ./test/faults/...
 
 ## test-race: the suite beside the code under the race detector (needs a C compiler)
 test-race:

@@ -163,9 +163,11 @@ func TestWhatTheTokenEndpointAnswers(t *testing.T) {
 		"another type of token":  {respond(200, kind, `{"access_token":"a","token_type":"mac"}`), connect.Refused},
 		"no ID token":            {respond(200, kind, `{"access_token":"a","token_type":"Bearer"}`), connect.Refused},
 		"a token twice":          {respond(200, kind, `{"access_token":"a","access_token":"b","token_type":"Bearer"}`), connect.Refused},
-		"a redirect":             {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect) }, connect.Refused},
-		"an endless answer":      {respond(200, kind, `{"access_token":"`+strings.Repeat("a", 2<<20)+`"}`), connect.Refused},
-		"nothing":                {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, connect.Unavailable},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect)
+		}, connect.Refused},
+		"an endless answer": {respond(200, kind, `{"access_token":"`+strings.Repeat("a", 2<<20)+`"}`), connect.Refused},
+		"nothing":           {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, connect.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -180,13 +180,15 @@ func TestRefusalsAreTyped(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"a refusal":               {problem(400, "application/problem+json", details), "permission denied for schema finance (SQLSTATE 42501) [request req_1]"},
-		"one within the result":   {result(head, `["a",1]`, `{"error":`+details+`}`), "permission denied for schema finance (SQLSTATE 42501) [request req_1]"},
-		"one before the columns":  {result(`{"error":` + details + `}`), "42501"},
-		"a page of a proxy":       {problem(502, "text/html", "<html>"), "the SQL API answered 502"},
-		"a problem that is none":  {problem(500, "application/problem+json", "{"), "the SQL API answered 500"},
-		"an endless one":          {problem(500, "application/problem+json", `{"title":"`+strings.Repeat("x", 1<<20)+`"}`), "the SQL API answered 500"},
-		"a redirect to elsewhere": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect) }, "307"},
+		"a refusal":              {problem(400, "application/problem+json", details), "permission denied for schema finance (SQLSTATE 42501) [request req_1]"},
+		"one within the result":  {result(head, `["a",1]`, `{"error":`+details+`}`), "permission denied for schema finance (SQLSTATE 42501) [request req_1]"},
+		"one before the columns": {result(`{"error":` + details + `}`), "42501"},
+		"a page of a proxy":      {problem(502, "text/html", "<html>"), "the SQL API answered 502"},
+		"a problem that is none": {problem(500, "application/problem+json", "{"), "the SQL API answered 500"},
+		"an endless one":         {problem(500, "application/problem+json", `{"title":"`+strings.Repeat("x", 1<<20)+`"}`), "the SQL API answered 500"},
+		"a redirect to elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect)
+		}, "307"},
 	} {
 		i.set(func() { i.query = c.answer })
 		rows, err := session.Query(t.Context(), "select 1")

@@ -33,10 +33,10 @@ const (
 	replicaStore = "SHIFTGRANT_TEST_REPLICA_STORE"
 	replicaIDP   = "SHIFTGRANT_TEST_REPLICA_IDP"
 	// faults asks for the long form of these tests.
-	faults = "SHIFTGRANT_TEST_FAULTS"
+	faults = "SHIFTGRANT_FAULTS"
 )
 
-func long() bool { return os.Getenv(faults) != "" }
+func long() bool { return os.Getenv(faults) == "long" }
 
 // ServeHTTP lets other processes ask the idp.
 func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {

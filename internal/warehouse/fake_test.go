@@ -90,6 +90,8 @@ func (s *fakeSession) Query(ctx context.Context, statement redshift.Statement) (
 	switch statement.SQL {
 	case "select fail":
 		return nil, &redshift.Error{SQLState: "42703", Message: "column fail does not exist"}
+	case "select panic":
+		panic("a fault of ours")
 	case "select hang":
 		<-ctx.Done()
 		s.note("cancel " + statement.SQL)

@@ -87,6 +87,7 @@ func (s *Session) Query(ctx context.Context, statement redshift.Statement) (reds
 		return nil, err
 	}
 	run.within(ctx)
+	defer run.endIfPanicking()
 	result, err := s.kept.Query(run.ctx, statement)
 	if err != nil {
 		defer run.cancel()
@@ -197,6 +198,17 @@ func (r *run) causeOr(err error) error {
 
 // read notes how much of the result was handed on, for the record of the end.
 func (r *run) read(bytes int64) { r.record.Bytes = bytes }
+
+var errPanicked = errors.New("the gateway failed")
+
+// endIfPanicking is deferred: a fault of ours must not keep a place for ever.
+func (r *run) endIfPanicking() {
+	if fault := recover(); fault != nil {
+		r.cancel()
+		_ = r.end(errPanicked, redshift.Summary{})
+		panic(fault)
+	}
+}
 
 // end writes the record of the end and frees the place. The first call counts. It does not cancel:
 // rows that are being read may still need the context.

@@ -409,3 +409,34 @@ func TestPersonBeginsSoManyStatementsAMinute(t *testing.T) {
 		w.Close()
 	})
 }
+
+// F22: a fault of ours ends one statement, on record, and keeps no place from the next.
+func TestF22PanicKeepsNoPlace(t *testing.T) {
+	t.Parallel()
+	w, _, j := house(t, func(config *Config) { config.MaxConcurrentPerPerson, config.MaxConcurrentPerWarehouse = 1, 1 })
+	for range 3 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			session := open(t, w, access("ann", grant.ScopeRead))
+			_, _ = session.Query(t.Context(), redshift.Statement{SQL: "select panic"})
+		}()
+	}
+	rows, err := open(t, w, access("ann", grant.ScopeRead)).Query(t.Context(), redshift.Statement{SQL: "select 1"})
+	if err != nil {
+		t.Fatalf("the next statement: %v", err)
+	}
+	drain(t, rows)
+	ended := 0
+	for _, record := range j.all() {
+		if record.Kind == StatementEnded {
+			ended++
+		}
+	}
+	if ended != 4 {
+		t.Errorf("%d ends on record, want 4", ended)
+	}
+}

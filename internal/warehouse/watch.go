@@ -89,6 +89,7 @@ func (s *Session) Submit(ctx context.Context, statement redshift.Statement) (str
 	if err != nil {
 		return "", err
 	}
+	defer run.endIfPanicking()
 	id, err := detached.Submit(ctx, statement)
 	if err != nil {
 		return "", run.end(err, redshift.Summary{})

@@ -14,7 +14,8 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/web"
 )
 
-func TestPanicBecomesAPlainProblem(t *testing.T) {
+// F22: a fault of ours is an answer, and the process goes on.
+func TestF22PanicBecomesAPlainProblem(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	handler := web.Log(slog.New(slog.NewJSONHandler(&log, nil)), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
