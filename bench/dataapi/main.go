@@ -47,10 +47,11 @@ var durations = []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 300
 
 // A way is one way to wait, with what it cost: by duration, a sample for each round.
 type way struct {
-	name  string
-	query func(ctx context.Context, session *dataapi.Session, sql string) error
-	added [][]time.Duration
-	calls [][]int64
+	name      string
+	query     func(ctx context.Context, session *dataapi.Session, sql string) error
+	roundTrip time.Duration
+	added     [][]time.Duration
+	calls     [][]int64
 }
 
 func run(ctx context.Context, rounds int, roundTrip time.Duration) (err error) {
@@ -59,7 +60,7 @@ func run(ctx context.Context, rounds int, roundTrip time.Duration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, world.Close()) }()
-	network := &slowNetwork{RoundTripper: dataapi.NewHTTPClient().Transport, roundTrip: roundTrip}
+	network := &slowNetwork{RoundTripper: dataapi.NewHTTPClient().Transport}
 	keys := twin.DeveloperKeys("alice")
 	session := dataapi.New(dataapi.Config{
 		Region: twin.Region, Endpoint: world.URL(), Cluster: twin.Cluster, Database: twin.Database, HTTPClient: &http.Client{Transport: network},
@@ -68,10 +69,11 @@ func run(ctx context.Context, rounds int, roundTrip time.Duration) (err error) {
 	defer func() { err = errors.Join(err, session.Close()) }()
 
 	ways := []*way{
-		{name: "ours: waits in GetStatementResultV2", query: ask},
-		{name: "redshift-data-sql-driver's: at once, then every 10 ms", query: poll(func(int) time.Duration { return 10 * time.Millisecond })},
-		{name: "at once, then 0.25 s × 1.5", query: poll(growing)},
-		{name: "at once, then every 1 s", query: poll(func(int) time.Duration { return time.Second })},
+		{name: "the twin itself: ours without a network", query: ask},
+		{name: "ours: waits in GetStatementResultV2", query: ask, roundTrip: roundTrip},
+		{name: "redshift-data-sql-driver's: at once, then every 10 ms", query: poll(func(int) time.Duration { return 10 * time.Millisecond }), roundTrip: roundTrip},
+		{name: "at once, then 0.25 s × 1.5", query: poll(growing), roundTrip: roundTrip},
+		{name: "at once, then every 1 s", query: poll(func(int) time.Duration { return time.Second }), roundTrip: roundTrip},
 	}
 	for _, w := range ways {
 		w.added, w.calls = make([][]time.Duration, len(durations)), make([][]int64, len(durations))
@@ -93,6 +95,7 @@ func run(ctx context.Context, rounds int, roundTrip time.Duration) (err error) {
 }
 
 func (w *way) measure(ctx context.Context, session *dataapi.Session, network *slowNetwork, i int, duration time.Duration) error {
+	network.roundTrip = w.roundTrip
 	before, begun := network.calls.Load(), time.Now()
 	if err := w.query(ctx, session, fmt.Sprintf("select pg_sleep(%f)", duration.Seconds())); err != nil {
 		return err
