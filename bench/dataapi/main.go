@@ -35,6 +35,7 @@ func main() {
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 
+	signal.Ignore(syscall.SIGPIPE) // who reads only the first lines must not leave servers behind
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *rounds, *roundTrip); err != nil && !errors.Is(err, context.Canceled) {
