@@ -68,7 +68,7 @@ func (d *sqliteDatabase) open(ctx context.Context, path string) error {
 		return err
 	}
 	// Reads are short and use the processor only, so more connections than that would wait.
-	if d.reading, err = sqlitePool(path, 2*runtime.GOMAXPROCS(0), "query_only(1)"); err != nil {
+	if d.reading, err = sqlitePool(path, 2*min(runtime.GOMAXPROCS(0), runtime.NumCPU()), "query_only(1)"); err != nil {
 		return err
 	}
 	d.reads = &prepared{on: d.reading, statements: map[string]*sql.Stmt{}}
