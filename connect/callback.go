@@ -115,7 +115,7 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request, m *metadata, t
 			held = Tokens{}
 		}
 	}
-	if err := c.startSession(w, r, identity, held); err != nil {
+	if err := c.startSession(w, r, t.State, identity, held); err != nil {
 		return &Error{Kind: Unavailable, Err: err}
 	}
 	return nil

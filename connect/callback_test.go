@@ -2,8 +2,8 @@ package connect_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -50,7 +50,8 @@ func TestAnswersThatAreRefusedBeforeTheIssuerIsAsked(t *testing.T) {
 		"temporarily_unavailable":    {set("error", "temporarily_unavailable"), connect.Unavailable},
 		"invalid_scope":              {set("error", "invalid_scope"), connect.Refused},
 		"an error with hostile text": {set("error", "<script>\r\n"), connect.Refused},
-		"eleven minutes later":       {func(i *issuer, _ *app, _ url.Values) { i.pass(11 * time.Minute) }, connect.Expired},
+		"ten minutes later":          {func(i *issuer, _ *app, _ url.Values) { i.pass(10 * time.Minute) }, connect.Expired},
+		"an hour later":              {func(i *issuer, _ *app, _ url.Values) { i.pass(time.Hour) }, connect.Foreign},
 		"a cookie of another key": {func(_ *issuer, a *app, _ url.Values) {
 			for _, cookie := range a.cookies {
 				cookie.Value = flip(cookie.Value)
@@ -124,6 +125,68 @@ func TestACallbackWorksOnce(t *testing.T) {
 	}
 	if _, err := a.session(); err != nil || a.cookies["connect"].Value != session {
 		t.Errorf("a replay has ended the session: %v", err)
+	}
+}
+
+// An answer that comes without its sign-in's cookie was finished before if this browser is signed in
+// by it, and is foreign otherwise.
+func TestAnswersThatComeAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		browser func(*testing.T, *app) *app // where it comes again
+		want    connect.Kind
+	}{
+		"to the same browser": {func(_ *testing.T, a *app) *app { return a }, connect.Expired},
+		"to the same browser, signed in anew since": {func(t *testing.T, a *app) *app {
+			a.signIn(t)
+			return a
+		}, connect.Expired},
+		"to the same browser, but another process": {func(t *testing.T, a *app) *app {
+			other := newApp(t, a.issuer, func(c *connect.Config) { c.Sessions = a.store })
+			other.cookies = a.cookies
+			return other
+		}, connect.Expired},
+		"to another browser": {func(_ *testing.T, a *app) *app {
+			return &app{Client: a.Client, issuer: a.issuer, cookies: map[string]*http.Cookie{}}
+		}, connect.Foreign},
+		"to another browser, and another process": {func(t *testing.T, a *app) *app {
+			return newApp(t, a.issuer, func(c *connect.Config) { c.Sessions = a.store })
+		}, connect.Foreign},
+		"to the browser of somebody who is signed in at another process": {func(t *testing.T, a *app) *app {
+			other := newApp(t, a.issuer, func(c *connect.Config) { c.Sessions = a.store })
+			other.signIn(t)
+			return other
+		}, connect.Foreign},
+		"after signing out": {func(_ *testing.T, a *app) *app {
+			a.do(a.Logout, http.MethodPost, "http://localhost:7421/logout")
+			return a
+		}, connect.Foreign},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIssuer(t)
+			var failure *connect.Error
+			a := newApp(t, i, func(config *connect.Config) {
+				config.OnError = func(_ http.ResponseWriter, _ *http.Request, failed *connect.Error) { failure = failed }
+			})
+			answer := i.authorize(a.login(t, "/login"))
+			a.callback(answer)
+			if _, err := a.session(); err != nil {
+				t.Fatal(err)
+			}
+			again := c.browser(t, a)
+			asked := i.count("/token")
+			again.callback(answer)
+			if len(again.failures) > 0 {
+				failure = again.failures[0]
+			}
+			if failure == nil || failure.Kind != c.want {
+				t.Errorf("%v, want kind %d", failure, c.want)
+			}
+			if n := i.count("/token") - asked; n != 0 {
+				t.Errorf("the issuer was asked %d times", n)
+			}
+		})
 	}
 }
 
@@ -222,7 +285,7 @@ func TestPlainPages(t *testing.T) {
 			answer.Set("error_description", hostile)
 			return answer
 		}, 403, "denied"},
-		"foreign": {func(*testing.T, *app) url.Values { return url.Values{"state": {hostile}, "code": {hostile}} }, 400, "not started here"},
+		"foreign": {func(*testing.T, *app) url.Values { return url.Values{"state": {hostile}, "code": {hostile}} }, 400, "is not known here"},
 		"expired": {func(t *testing.T, a *app) url.Values {
 			answer := i.authorize(a.login(t, "/login"))
 			a.callback(answer)
@@ -233,23 +296,54 @@ func TestPlainPages(t *testing.T) {
 			answer.Set("error", "server_error")
 			return answer
 		}, 503, "does not answer"},
+		"late": {func(t *testing.T, a *app) url.Values {
+			answer := i.authorize(a.login(t, "/login"))
+			i.pass(11 * time.Minute)
+			return answer
+		}, 400, "took too long"},
 	} {
 		a := newApp(t, i, func(config *connect.Config) { config.OnError = nil })
-		request := httptest.NewRequest(http.MethodGet, "/callback?"+c.prepare(t, a).Encode(), nil)
-		for _, cookie := range a.cookies {
-			request.AddCookie(cookie)
-		}
-		page := httptest.NewRecorder()
-		a.Callback(page, request)
-		body := page.Body.String()
-		if page.Code != c.status || !strings.Contains(body, c.says) || strings.Contains(body, "script") || !strings.Contains(body, `lang="en"`) {
-			t.Errorf("%s: %d\n%s", name, page.Code, body)
-		}
-		header := page.Header()
-		if !strings.Contains(header.Get("Content-Security-Policy"), "default-src 'none'") || header.Get("X-Content-Type-Options") != "nosniff" || header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: headers %v", name, header)
+		checkPage(t, name, a.callback(c.prepare(t, a)), c.status, c.says)
+	}
+}
+
+// checkPage checks that a page says what it should, and has nothing of the request in it.
+func checkPage(t *testing.T, name string, page *http.Response, status int, says string) {
+	t.Helper()
+	raw, err := io.ReadAll(page.Body)
+	body := string(raw)
+	if err != nil || page.StatusCode != status || !strings.Contains(body, says) || strings.Contains(body, "script") || !strings.Contains(body, `lang="en"`) {
+		t.Errorf("%s: %d, %v\n%s", name, page.StatusCode, err, body)
+	}
+	for header, want := range map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+	} {
+		if got := page.Header.Get(header); got != want {
+			t.Errorf("%s: %s is %q, want %q", name, header, got, want)
 		}
 	}
+}
+
+// Those of Login and Logout have the same headers as those of Callback.
+func TestPlainPagesBesideTheCallback(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	store := &failing{SessionStore: connect.NewMemorySessions()}
+	a := newApp(t, i, func(c *connect.Config) { c.OnError, c.Sessions, c.AfterLogin = nil, store, "/home?tab=1&day=<2>" })
+	const tooLong = "This link is too long"
+	checkPage(t, "a long path", a.do(a.Login, http.MethodGet, "/login?return_to=/script"+strings.Repeat("x", 4000)), 414, tooLong)
+	a.signIn(t)
+	store.err = errors.New("the store is down")
+	checkPage(t, "signing out without a store", a.do(a.Logout, http.MethodPost, "http://localhost:7421/logout"), 503, "Nothing was changed")
+	store.err = nil
+	if _, err := a.session(); err != nil {
+		t.Errorf("it was said that nothing has changed: %v", err)
+	}
+	i.set(func() { i.metadata = map[string]any{"issuer": "https://idp.example"} })
+	i.pass(2 * time.Hour)
+	away := newApp(t, i, func(c *connect.Config) { c.OnError, c.AfterLogin = nil, "/home?tab=1&day=<2>" })
+	checkPage(t, "an issuer that is away", away.do(away.Login, http.MethodGet, "/login?return_to=/script"), 503, `<a href="/home?tab=1&amp;day=&lt;2&gt;">`)
 }
 
 func TestAPathThatFitsNoCookieIsSaid(t *testing.T) {

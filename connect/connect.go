@@ -114,7 +114,7 @@ type Client struct {
 
 	discovery discovery
 	used      usedStates
-	refreshes singleflight.Group
+	working   singleflight.Group // on one session each
 	origins   *http.CrossOriginProtection
 }
 

@@ -156,11 +156,19 @@ func TestLogout(t *testing.T) {
 	a := newApp(t, i, nil)
 	a.signIn(t)
 	for _, c := range []struct {
-		method, site string
-		status       int
-	}{{http.MethodGet, "same-origin", 405}, {http.MethodPost, "cross-site", 403}} {
-		if got := a.do(a.Logout, c.method, "http://localhost:7421/logout", "Sec-Fetch-Site", c.site); got.StatusCode != c.status {
-			t.Errorf("%s from %s: %d, want %d", c.method, c.site, got.StatusCode, c.status)
+		method, header, value string
+		status                int
+	}{
+		{http.MethodGet, "Sec-Fetch-Site", "same-origin", 405},
+		{http.MethodHead, "Sec-Fetch-Site", "same-origin", 405},
+		{http.MethodPost, "Sec-Fetch-Site", "cross-site", 403},
+		{http.MethodPost, "Sec-Fetch-Site", "same-site", 403},
+		{http.MethodPost, "Origin", "https://evil.example", 403},
+		{http.MethodPost, "Origin", "http://localhost:7420", 403},
+		{http.MethodPost, "Origin", "null", 403},
+	} {
+		if got := a.do(a.Logout, c.method, "http://localhost:7421/logout", c.header, c.value); got.StatusCode != c.status {
+			t.Errorf("%s with %s %s: %d, want %d", c.method, c.header, c.value, got.StatusCode, c.status)
 		}
 		if _, err := a.session(); err != nil {
 			t.Fatalf("signed out by that: %v", err)

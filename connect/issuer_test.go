@@ -286,9 +286,7 @@ func (a *app) do(handler http.HandlerFunc, method, target string, header ...stri
 	for n := 0; n+1 < len(header); n += 2 {
 		request.Header.Set(header[n], header[n+1])
 	}
-	for _, cookie := range a.cookies {
-		request.AddCookie(cookie)
-	}
+	a.sendCookies(request)
 	recorder := httptest.NewRecorder()
 	handler(recorder, request)
 	response := recorder.Result()
@@ -296,10 +294,20 @@ func (a *app) do(handler http.HandlerFunc, method, target string, header ...stri
 		if cookie.MaxAge < 0 {
 			delete(a.cookies, cookie.Name)
 		} else {
+			cookie.Expires = a.issuer.Now().Add(time.Duration(cookie.MaxAge) * time.Second)
 			a.cookies[cookie.Name] = cookie
 		}
 	}
 	return response
+}
+
+// sendCookies does as browsers do: what has expired is not sent.
+func (a *app) sendCookies(request *http.Request) {
+	for _, cookie := range a.cookies {
+		if a.issuer.Now().Before(cookie.Expires) {
+			request.AddCookie(cookie)
+		}
+	}
 }
 
 // login begins a sign-in and gives the authorization request.
@@ -335,9 +343,7 @@ func (a *app) signIn(t *testing.T) *connect.Session {
 // session is the browser's.
 func (a *app) session() (*connect.Session, error) {
 	request := httptest.NewRequest(http.MethodGet, "/home", nil)
-	for _, cookie := range a.cookies {
-		request.AddCookie(cookie)
-	}
+	a.sendCookies(request)
 	return a.Session(request)
 }
 
@@ -354,6 +360,15 @@ func (a *app) refused(t *testing.T, what string, want connect.Kind) {
 	if _, err := a.session(); !errors.Is(err, connect.ErrSignedOut) {
 		t.Errorf("%s: somebody is signed in: %v", what, err)
 	}
+}
+
+// direct calls a server without a network, for tests within synctest.
+type direct struct{ handler http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	d.handler.ServeHTTP(recorder, r)
+	return recorder.Result(), nil
 }
 
 // spy is a store that tells what it was given.

@@ -18,6 +18,8 @@ import (
 
 const (
 	transactionLife = 10 * time.Minute
+	// transactionCookieLife lets a late answer be told from a foreign one.
+	transactionCookieLife = time.Hour
 	// maxTransactions bounds the cookies of sign-ins that were begun and left.
 	maxTransactions = 4
 	// maxCookie keeps a cookie within what browsers store (4,096 bytes with its attributes).
@@ -76,7 +78,7 @@ func (c *Client) Begin(w http.ResponseWriter, r *http.Request, returnTo string, 
 	for _, name := range open[:max(len(open)-maxTransactions+1, 0)] {
 		c.cookies.remove(w, name)
 	}
-	c.cookies.set(w, c.cookies.transaction(transactionID(t.State)), sealed, transactionLife)
+	c.cookies.set(w, c.cookies.transaction(transactionID(t.State)), sealed, transactionCookieLife)
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, c.authorizationURL(metadata, t, parameters), http.StatusSeeOther)
 }
@@ -120,7 +122,7 @@ func (c *Client) takeTransaction(w http.ResponseWriter, r *http.Request, state s
 	name := c.cookies.transaction(transactionID(state))
 	cookie, err := r.Cookie(name)
 	if err != nil {
-		if c.used.wasUsed(state) {
+		if c.replayed(r, state) {
 			return transaction{}, &Error{Kind: Expired, Err: errReplayed}
 		}
 		return transaction{}, &Error{Kind: Foreign, Err: errForeign}
@@ -138,6 +140,18 @@ func (c *Client) takeTransaction(w http.ResponseWriter, r *http.Request, state s
 		return transaction{}, &Error{Kind: Expired, ReturnTo: t.ReturnTo, Err: errExpired}
 	}
 	return t, nil
+}
+
+// replayed reports whether an answer without its cookie comes again to the browser that it has
+// signed in, as by the back button. In any other browser it is foreign.
+func (c *Client) replayed(r *http.Request, state string) bool {
+	if c.used.wasUsed(state) {
+		_, err := r.Cookie(c.cookies.session())
+		return err == nil
+	}
+	// It may have come to another process, or before this one started.
+	session, err := c.Session(r)
+	return err == nil && constantTimeEqual(session.current().StartedBy, state)
 }
 
 // repeated reports whether any parameter that we read stands in the query twice.

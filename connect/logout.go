@@ -34,14 +34,14 @@ func (c *Client) Logout(w http.ResponseWriter, r *http.Request) {
 // checked the request. It returns the store's error.
 func (c *Client) End(w http.ResponseWriter, r *http.Request) error {
 	session, err := c.Session(r)
+	if err == nil {
+		err = session.End(r.Context())
+	}
+	if err != nil && !errors.Is(err, ErrSignedOut) {
+		return err // the cookie stays, so that it can be tried again
+	}
 	c.cookies.remove(w, c.cookies.session())
-	if errors.Is(err, ErrSignedOut) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return session.End(r.Context())
+	return nil
 }
 
 // End deletes the session and revokes its tokens at the issuer. It returns the store's error; an

@@ -40,6 +40,7 @@ type Session struct {
 type sessionState struct {
 	Identity  Identity  `json:"identity"`
 	Tokens    Tokens    `json:"tokens"`
+	StartedBy string    `json:"started_by"` // the state of the sign-in
 	CreatedAt time.Time `json:"created_at"`
 	SeenAt    time.Time `json:"seen_at"`
 }
@@ -68,10 +69,10 @@ func sessionID(value string) string {
 
 // startSession makes a session with an id of its own, and ends the one that the browser had: an
 // id from before the sign-in must not become signed in.
-func (c *Client) startSession(w http.ResponseWriter, r *http.Request, identity Identity, held Tokens) error {
+func (c *Client) startSession(w http.ResponseWriter, r *http.Request, state string, identity Identity, held Tokens) error {
 	value, now := random(), c.now()
 	session := &Session{client: c, id: sessionID(value), state: sessionState{
-		Identity: identity, Tokens: held, CreatedAt: now, SeenAt: now,
+		Identity: identity, Tokens: held, StartedBy: state, CreatedAt: now, SeenAt: now,
 	}}
 	if err := session.save(r.Context(), session.state); err != nil {
 		return err
@@ -102,12 +103,30 @@ func (c *Client) Session(r *http.Request) (*Session, error) {
 	}
 	// Being seen is kept now and then, not with each request.
 	if now.Sub(session.state.SeenAt) > c.config.SessionIdle/10 {
-		session.state.SeenAt = now
-		if err := session.save(r.Context(), session.state); err != nil {
+		if err := session.touch(r.Context()); err != nil {
 			return nil, err
 		}
 	}
 	return session, nil
+}
+
+// touch keeps that the session was seen. Where that cannot be done now, a later request will.
+func (s *Session) touch(ctx context.Context) error {
+	done, err := s.alone(ctx, func(ctx context.Context) (outcome, error) {
+		state, err := s.load(ctx)
+		if err != nil {
+			return outcome{}, err
+		}
+		state.SeenAt = s.client.now()
+		return outcome{state, false}, s.save(ctx, state)
+	})
+	if errors.Is(err, ErrUnavailable) {
+		return nil
+	}
+	if err == nil {
+		s.adopt(done.state)
+	}
+	return err
 }
 
 // expires is when a session ends if it is not seen again.
@@ -192,37 +211,56 @@ func (s *Session) Token(ctx context.Context) (string, error) {
 	return fresh, err
 }
 
-// refresh replaces an access token that is stale. All callers of a session share one call to the
-// issuer, which goes on when one of them leaves.
-func (s *Session) refresh(ctx context.Context, stale string) (string, error) {
-	result := s.client.refreshes.DoChan(s.id, func() (any, error) {
+// outcome is what work on a stored session has come to.
+type outcome struct {
+	state     sessionState
+	refreshed bool // by this work or before it; false where it was not the question
+}
+
+// alone works on a stored session. All callers in this process share what is under way, which
+// goes on when one of them leaves; a Locker keeps other processes out. If two were to load, change
+// and save at once, a new refresh token could be lost, and with it the login.
+func (s *Session) alone(ctx context.Context, work func(context.Context) (outcome, error)) (outcome, error) {
+	result := s.client.working.DoChan(s.id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
 		defer cancel()
-		return s.refreshAlone(ctx, stale)
+		if locker, ok := s.client.sessions.(Locker); ok {
+			unlock, err := locker.Lock(ctx, s.id)
+			if err != nil {
+				return outcome{}, fmt.Errorf("%w: lock session: %w", ErrUnavailable, err)
+			}
+			defer unlock()
+		}
+		return work(ctx)
 	})
 	select {
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return outcome{}, ctx.Err()
 	case done := <-result:
-		if done.Err != nil {
-			return "", done.Err
+		return done.Val.(outcome), done.Err
+	}
+}
+
+// refresh replaces an access token that is stale, with one call to the issuer for all who ask.
+func (s *Session) refresh(ctx context.Context, stale string) (string, error) {
+	for {
+		done, err := s.alone(ctx, func(ctx context.Context) (outcome, error) {
+			state, err := s.refreshAlone(ctx, stale)
+			return outcome{state, true}, err
+		})
+		if err != nil {
+			return "", err
 		}
-		state := done.Val.(sessionState)
-		s.adopt(state)
-		return state.Tokens.Access, nil
+		if done.refreshed { // else what was under way was other work
+			s.adopt(done.state)
+			return done.state.Tokens.Access, nil
+		}
 	}
 }
 
 // refreshAlone looks at what is stored first: another request, or another process, may have
 // refreshed already, and the refresh token that we remember is then the old one.
 func (s *Session) refreshAlone(ctx context.Context, stale string) (sessionState, error) {
-	if locker, ok := s.client.sessions.(Locker); ok {
-		unlock, err := locker.Lock(ctx, s.id)
-		if err != nil {
-			return sessionState{}, fmt.Errorf("lock session: %w", err)
-		}
-		defer unlock()
-	}
 	state, err := s.load(ctx)
 	if err != nil || state.Tokens.Access != stale {
 		return state, err
@@ -232,8 +270,7 @@ func (s *Session) refreshAlone(ctx context.Context, stale string) (sessionState,
 	}
 	token, err := s.client.Refresh(ctx, state.Tokens.Refresh)
 	if errors.Is(err, ErrSignedOut) {
-		s.client.logger.Info("the connection has ended", "issuer", s.client.config.Issuer)
-		return sessionState{}, s.end(ctx)
+		return s.endUnlessRefreshed(ctx, state.Tokens.Refresh)
 	}
 	if err != nil {
 		return sessionState{}, err
@@ -277,6 +314,17 @@ func (s *Session) keep(ctx context.Context, sent string, given Tokens) (sessionS
 	}
 	state.Tokens = given
 	return state, s.save(ctx, state)
+}
+
+// endUnlessRefreshed ends a session whose refresh token was refused, unless another process, whose
+// store is no Locker, has used the token before us and kept its successor.
+func (s *Session) endUnlessRefreshed(ctx context.Context, refused string) (sessionState, error) {
+	state, err := s.load(ctx)
+	if err != nil || state.Tokens.Refresh != refused {
+		return state, err
+	}
+	s.client.logger.Info("the connection has ended", "issuer", s.client.config.Issuer)
+	return sessionState{}, s.end(ctx)
 }
 
 // end deletes the session and gives ErrSignedOut, or the store's error.
