@@ -18,6 +18,7 @@ var floors = [][]string{
 	{"internal/warehouse", "internal/signin", "internal/kms", "internal/orphans"},
 	{"internal/oauth", "internal/door/sqlapi", "internal/admin"},
 	{"internal/gateway"},
+	{"internal/doctor"},
 	{"examples/stargazer/...", "twin/..."},
 	{"cmd/shiftgrant"},
 }

@@ -136,7 +136,7 @@ func runDev(ctx context.Context, options devOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeApp()) }()
 
-	greet(options.output, gatewayURL, appURL, world.URL(), options.keep)
+	greet(options.output, gatewayURL, appURL, world.URL(), folder, options.keep)
 	return serveDev(ctx, server, app, appListener, world)
 }
 
@@ -240,39 +240,6 @@ func startTwin(ctx context.Context, options devOptions, folder, gatewayURL strin
 	return world, err
 }
 
-// devConfig is the configuration that an operator would write, for this world.
-func devConfig(folder, gatewayURL, appURL string, world *twin.Twin, appSecret secret.Text, options devOptions) (gateway.Config, error) {
-	authority := filepath.Join(folder, "redshift-ca.pem")
-	if err := os.WriteFile(authority, world.Authority(), 0o600); err != nil {
-		return gateway.Config{}, fmt.Errorf("keep the certificate of the twin's Redshift: %w", err)
-	}
-	audience := twin.Audience
-	if options.chain == "identity_center" {
-		audience = twin.IdentityCenterAudience
-	}
-	return gateway.Config{
-		Issuer: gatewayURL,
-		Listen: "127.0.0.1:0", // the listener is given
-		Data:   filepath.Join(folder, "gateway"),
-		Log:    gateway.Log{Format: "text", Level: options.level},
-		Upstreams: []gateway.Upstream{{
-			Name: "twin", DisplayName: "the twin's IdP", Issuer: world.IdPIssuer(),
-			ClientID: twin.ClientID, ClientSecret: gateway.SecretOf(secret.New(twin.DefaultClientSecret)),
-			Scopes: []string{"openid", "profile", "email", "offline_access"},
-		}},
-		Warehouses: []gateway.Warehouse{{
-			Name: "tickit", DisplayName: "Tickit sales", Description: "Tickets, events and venues; the twin's PostgreSQL plays Redshift",
-			Region: twin.Region, Cluster: twin.Cluster, Database: twin.Database, DataAPIEndpoint: world.URL(), PasswordsFrom: world.URL(),
-			Transport: options.transport, Host: world.WireAddress(), CA: authority,
-			Identity: gateway.Identity{Chain: options.chain, RoleARN: twin.RoleARN, Audience: audience, STSEndpoint: world.URL()},
-		}},
-		Apps: []gateway.App{
-			{ID: "stargazer", Name: "Stargazer", Homepage: appURL, Type: string(grant.Confidential), RedirectURIs: []string{appURL + "/callback"}, Secret: gateway.SecretOf(appSecret)},
-			{ID: demoClient, Name: "Command line demo", Type: string(grant.Public), RedirectURIs: []string{demoRedirect}},
-		},
-	}, nil
-}
-
 // devApp makes Stargazer, as another company would run it: with a session store of its own.
 func devApp(ctx context.Context, folder, gatewayURL, appURL string, appSecret secret.Text, logger *slog.Logger) (http.Handler, func() error, error) {
 	key, err := devKey(filepath.Join(folder, "stargazer.key"))
@@ -307,7 +274,7 @@ func devKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-func greet(w io.Writer, gatewayURL, appURL, twinURL, keep string) {
+func greet(w io.Writer, gatewayURL, appURL, twinURL, folder, keep string) {
 	flag := ""
 	if gatewayURL != fmt.Sprintf("http://localhost:%d", devPort) {
 		flag = " --gateway " + gatewayURL
@@ -330,7 +297,10 @@ Try by curl
   curl %[1]s/.well-known/oauth-authorization-server
 
 Try the twin by the AWS CLI: its front page, %[3]s, has the commands
-`, gatewayURL, appURL, twinURL, program, flag, twin.Password)
+
+See every link from the configuration to the warehouse
+  %[4]s doctor --config %[7]s --as alice
+`, gatewayURL, appURL, twinURL, program, flag, twin.Password, filepath.Join(folder, devConfigFile))
 	if keep != "" {
 		fmt.Fprintf(w, "\nRegister an app of your own\n  %s apps --data %s add my-app --redirect http://localhost:3000/callback\n", program, filepath.Join(keep, "gateway"))
 	}

@@ -41,7 +41,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newBackup(), newAudit())
+	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newBackup(), newAudit(), newDoctor())
 	explainUsage(root)
 	return root
 }

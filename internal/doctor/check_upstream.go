@@ -1,0 +1,200 @@
+package doctor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// providerMetadata is what is needed of OpenID Connect Discovery §3.
+type providerMetadata struct {
+	Issuer        string   `json:"issuer"`
+	Authorization string   `json:"authorization_endpoint"`
+	Token         string   `json:"token_endpoint"`
+	Keys          string   `json:"jwks_uri"`
+	TokenAuth     []string `json:"token_endpoint_auth_methods_supported"`
+}
+
+func checkUpstream(ctx context.Context, v *visit) finding {
+	client := plainClient()
+	defer client.CloseIdleConnections()
+	at := strings.TrimSuffix(v.upstream.Issuer, "/") + "/.well-known/openid-configuration"
+	got, err := get(ctx, client, at)
+	switch {
+	case err != nil && untrusted(err):
+		return broken("untrusted", nil, "fault", oneLine(err.Error()))
+	case err != nil:
+		return broken("unreachable", err)
+	case got.status != http.StatusOK:
+		return broken("no_discovery", nil, "url", at, "fault", fmt.Sprintf("status %d", got.status))
+	case json.Unmarshal(got.body, &v.provider) != nil || v.provider.Issuer == "":
+		return broken("no_discovery", nil, "url", at, "fault", "the answer is no such document")
+	case v.provider.Authorization == "" || v.provider.Token == "":
+		return broken("no_discovery", nil, "url", at, "fault", "it names no authorization_endpoint or token_endpoint")
+	case !sameIssuer(v.provider.Issuer, v.upstream.Issuer):
+		return broken("wrong_issuer", nil, "said", oneLine(v.provider.Issuer))
+	}
+	if fault := readableKeys(ctx, client, v.provider.Keys); fault != "" {
+		return broken("no_keys", nil, "fault", fault)
+	}
+	if date, err := http.ParseTime(got.header.Get("Date")); err == nil {
+		// Whose clock is wrong was found by the link clock, which asks AWS.
+		if skew := v.config.Now().Sub(date); skew.Abs() > 2*clockTolerance {
+			return weak("clock", nil, "skew", direction(-skew))
+		}
+	}
+	return whole("%s says who it is and shows its keys", v.upstream.Issuer)
+}
+
+// sameIssuer lets a template such as Entra ID's {tenantid} stand for one part of a path.
+func sameIssuer(said, configured string) bool {
+	if said == configured {
+		return true
+	}
+	before, after, template := strings.Cut(said, "{tenantid}")
+	return template && strings.HasPrefix(configured, before) && strings.HasSuffix(configured, after)
+}
+
+func readableKeys(ctx context.Context, client *http.Client, at string) (fault string) {
+	got, err := get(ctx, client, at)
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	switch {
+	case err != nil:
+		return oneLine(err.Error())
+	case got.status != http.StatusOK:
+		return fmt.Sprintf("status %d", got.status)
+	case json.Unmarshal(got.body, &set) != nil || len(set.Keys) == 0:
+		return "there is no key in it"
+	}
+	return ""
+}
+
+// refusals are words by which identity providers say on a page of theirs what an answer to the
+// client would not be safe to say.
+var refusals = []struct{ cause, word string }{
+	{"not_registered", "redirect_uri_mismatch"},  // Google
+	{"not_registered", "AADSTS50011"},            // Entra ID
+	{"not_registered", "redirect_mismatch"},      // Cognito
+	{"no_client", "AADSTS700016"},                // Entra ID
+	{"no_client", "client_id is not registered"}, // the twin
+	{"no_client", "invalid_client"},
+	{"no_client", "Client not found"}, // Keycloak
+	{"no_client", "unknown client"},
+}
+
+// checkRedirect asks for a sign-in that shows no page. Who accepts the redirect URI sends us back to
+// it, with an error; who does not must not (RFC 6749 §4.1.2.1) and says so on a page.
+func checkRedirect(ctx context.Context, v *visit) finding {
+	client := plainClient()
+	defer client.CloseIdleConnections()
+	got, err := get(ctx, client, v.signInURL())
+	switch {
+	case err != nil:
+		return broken("unreachable", nil, "url", v.provider.Authorization, "fault", oneLine(err.Error()))
+	case got.status >= http.StatusInternalServerError:
+		return broken("unreachable", nil, "url", v.provider.Authorization, "fault", fmt.Sprintf("status %d", got.status))
+	}
+	location := got.header.Get("Location")
+	if strings.HasPrefix(location, v.callback()) {
+		return v.returned(location)
+	}
+	page := location + " " + string(got.body)
+	for _, r := range refusals {
+		if strings.Contains(page, r.word) {
+			return broken(r.cause, nil)
+		}
+	}
+	if got.status >= http.StatusBadRequest {
+		return broken("not_registered", fmt.Errorf("it answered with status %d and a page", got.status))
+	}
+	return whole("it shows its sign-in for client %s and %s", v.upstream.ClientID, v.callback())
+}
+
+// returned reads the error with which the provider came back.
+func (v *visit) returned(location string) finding {
+	back, err := url.Parse(location)
+	if err != nil {
+		return broken("unreachable", nil, "url", v.provider.Authorization, "fault", "it redirects to what is no URL")
+	}
+	query := back.Query()
+	switch query.Get("error") {
+	case "invalid_scope":
+		return broken("scopes", nil, "scopes", strings.Join(v.upstream.Scopes, " "), "fault", oneLine(query.Get("error_description")))
+	case "unauthorized_client":
+		return broken("no_client", fmt.Errorf("unauthorized_client: %s", query.Get("error_description")))
+	}
+	return whole("client %s and %s are accepted", v.upstream.ClientID, v.callback())
+}
+
+func (v *visit) signInURL() string {
+	verifier := make([]byte, 32)
+	rand.Read(verifier)
+	challenge := sha256.Sum256([]byte(base64.RawURLEncoding.EncodeToString(verifier)))
+	query := url.Values{
+		"response_type": {"code"}, "client_id": {v.upstream.ClientID}, "redirect_uri": {v.callback()}, "scope": {strings.Join(v.upstream.Scopes, " ")},
+		"state": {rand.Text()}, "nonce": {rand.Text()}, "prompt": {"none"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
+	}
+	separator := "?"
+	if strings.Contains(v.provider.Authorization, "?") {
+		separator = "&"
+	}
+	return v.provider.Authorization + separator + query.Encode()
+}
+
+func hasClientSecret(v *visit) bool { return !v.upstream.ClientSecret.Secret().IsZero() }
+
+// checkClient redeems a code that does not exist. A client is authenticated before its code is
+// looked at (RFC 6749 §4.1.3), so invalid_grant means that the secret is right.
+func checkClient(ctx context.Context, v *visit) finding {
+	client := plainClient()
+	defer client.CloseIdleConnections()
+	got, err := v.redeemNothing(ctx, client)
+	if err != nil {
+		return broken("unreachable", nil, "url", v.provider.Token, "fault", oneLine(err.Error()))
+	}
+	var refusal struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(got.body, &refusal) != nil || refusal.Error == "" {
+		return broken("unreachable", nil, "url", v.provider.Token, "fault", fmt.Sprintf("status %d without an OAuth error", got.status))
+	}
+	switch refusal.Error {
+	case "invalid_client", "unauthorized_client":
+		return broken("refused", nil, "fault", oneLine(refusal.Error+" "+refusal.Description))
+	case "invalid_grant", "invalid_request":
+		return whole("the secret of client %s is right", v.upstream.ClientID)
+	}
+	return broken("unreachable", nil, "url", v.provider.Token, "fault", oneLine(refusal.Error+" "+refusal.Description))
+}
+
+func (v *visit) redeemNothing(ctx context.Context, client *http.Client) (answer, error) {
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {"shiftgrant-doctor"}, "redirect_uri": {v.callback()}, "code_verifier": {strings.Repeat("doctor-", 8)}}
+	secret := v.upstream.ClientSecret.Secret().Reveal()
+	basic := len(v.provider.TokenAuth) == 0 // RFC 8414 §2: the default
+	for _, method := range v.provider.TokenAuth {
+		basic = basic || method == "client_secret_basic"
+	}
+	if !basic {
+		form.Set("client_id", v.upstream.ClientID)
+		form.Set("client_secret", secret)
+		return post(ctx, client, v.provider.Token, form)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, v.provider.Token, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	// RFC 6749 §2.3.1: each part is form-encoded first.
+	request.SetBasicAuth(url.QueryEscape(v.upstream.ClientID), url.QueryEscape(secret))
+	return send(client, request)
+}

@@ -1,0 +1,123 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/wire"
+)
+
+// roundTo keeps times readable.
+const roundTo = time.Second
+
+func checkNetwork(ctx context.Context, v *visit) finding {
+	host, port := hostAndPort(v.warehouse.Host)
+	start := time.Now()
+	connection, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err == nil {
+		_ = connection.Close() // nothing was sent
+		return whole("%s:%s takes connections (%s)", host, port, time.Since(start).Round(time.Millisecond))
+	}
+	_, unresolved := errors.AsType[*net.DNSError](err)
+	switch {
+	case unresolved:
+		return broken("no_name", err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return broken("refused", err)
+	}
+	return broken("timeout", err)
+}
+
+func checkEncryption(ctx context.Context, v *visit) finding {
+	if v.unbuilt != nil || v.road.Port == nil {
+		return skipped("not tried: the way cannot be set up (%s)", v.whyUnbuilt())
+	}
+	err := wire.Reach(ctx, *v.road.Port)
+	if err == nil {
+		return whole("the certificate is for %s and trusted", v.road.Port.Host)
+	}
+	fault := oneLine(innermost(err))
+	switch {
+	case wrongName(err):
+		return broken("wrong_name", nil, "fault", fault)
+	case untrusted(err):
+		return broken("untrusted", nil, "fault", fault)
+	case strings.Contains(err.Error(), "does not speak TLS"), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
+		return broken("none", nil, "fault", fault)
+	}
+	return broken("other", nil, "fault", fault)
+}
+
+func (v *visit) whyUnbuilt() string {
+	if v.unbuilt == nil {
+		return "the gateway's keys cannot be read"
+	}
+	return oneLine(v.unbuilt.Error())
+}
+
+func checkLogin(ctx context.Context, v *visit) finding {
+	shared := v.warehouse.Workgroup != "" && hasPassword(v)
+	if v.config.As == "" && !shared {
+		return skipped("not tried: say as whom with --as DBUSER")
+	}
+	if !hasPassword(v) {
+		if v.person.email == "" {
+			return broken("no_email", nil)
+		}
+		login, _, err := v.road.Login(ctx, false)
+		if err != nil {
+			return broken("other", err, "fault", oneLine(err.Error()))
+		}
+		v.login = login
+	}
+	config := *v.road.Port
+	config.Login, config.Application = v.login, "shiftgrant-doctor"
+	start := time.Now()
+	session, err := wire.Connect(ctx, config)
+	if err != nil {
+		return loginFault(err)
+	}
+	// The wire is the better way, and comes before the Data API.
+	v.sessions = append([]redshift.Session{session}, v.sessions...)
+	return whole("a session began (%s)", time.Since(start).Round(time.Millisecond))
+}
+
+// loginWords are what Redshift says, and what it means (SQLSTATE is 28000 for almost all).
+var loginWords = []struct{ word, cause string }{
+	{"has expired", "expired"},
+	{"expired or invalid", "token"},
+	{"identity center", "token"},
+	{"token", "token"},
+	{"identity provider", "no_provider"},
+	{"database", "no_database"},
+	{"connection limit", "full"},
+	{"maximum number of connections", "full"},
+}
+
+func loginFault(err error) finding {
+	_, isBusy := errors.AsType[*redshift.BusyError](err)
+	access, refused := errors.AsType[*redshift.AccessError](err)
+	fault := oneLine(innermost(err))
+	switch {
+	case isBusy:
+		return broken("full", nil, "fault", fault)
+	case errors.Is(err, os.ErrDeadlineExceeded) || !refused:
+		return broken("other", nil, "fault", fault)
+	case access.Code == "3D000":
+		return broken("no_database", nil, "fault", fault)
+	}
+	text := strings.ToLower(fault)
+	for _, w := range loginWords {
+		if strings.Contains(text, w.word) {
+			return broken(w.cause, nil, "fault", fault)
+		}
+	}
+	return broken("no_user", nil, "fault", fault)
+}

@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
+	"github.com/shiftgrant/shiftgrant/redshift/wire"
+)
+
+// Roads are the ways into the warehouses as a gateway of this configuration would go them, for
+// somebody who wants to know where a way ends. They need no running gateway, hinder none, and change
+// nothing in the data folder.
+type Roads struct{ gateway *Gateway }
+
+// ErrNoKeys says that no gateway has started on the data folder, so that there is no key to sign with.
+var ErrNoKeys = errors.New("there is no signing key yet: a gateway makes one when it first starts")
+
+// OpenRoads reads the issuer's keys.
+func OpenRoads(config Config, now func() time.Time) (*Roads, error) {
+	g := &Gateway{config: config, logger: slog.New(slog.DiscardHandler), now: now, metrics: newMetrics("")}
+	folder := config.Keys.Issuer
+	setDefault(&folder, filepath.Join(config.Data, "keys", "issuer"))
+	if entries, err := os.ReadDir(folder); errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil, ErrNoKeys
+	} else if err != nil {
+		return nil, err
+	}
+	g.keys.issuerFolder = folder
+	return &Roads{g}, g.openIssuer()
+}
+
+// Close ends what was opened on the way.
+func (r *Roads) Close() error { return r.gateway.Close() }
+
+// SigningKey is the id of the key that signs assertions.
+func (r *Roads) SigningKey() string {
+	for _, key := range r.gateway.keys.issuer.List(r.gateway.now()) {
+		if key.Signs {
+			return key.ID
+		}
+	}
+	return ""
+}
+
+// IssuerOf is the issuer URL of the assertions for a warehouse.
+func (r *Roads) IssuerOf(Warehouse) string { return r.gateway.issuer.URL() }
+
+// A Road is one person's way into one warehouse, in pieces.
+type Road struct {
+	// Credentials are AWS's for the person; nil for a chain without.
+	Credentials identity.Provider
+	// DataAPI is nil where it is not used; Credentials are in it.
+	DataAPI *dataapi.Config
+	// Port is the warehouse's own; nil where it is not used. Login is what opens it.
+	Port  *wire.Config
+	Login func(ctx context.Context, renew bool) (wire.Login, time.Time, error)
+}
+
+// Road builds a person's way. It makes no call.
+func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
+	if w.Transport == "auto" && w.Host != "" {
+		w.Transport = "wire" // a port that cannot be reached is a finding, and no reason to do without
+	}
+	client := dataapi.NewHTTPClient()
+	r.gateway.closers = append(r.gateway.closers, func() error { client.CloseIdleConnections(); return nil })
+	c, err := r.gateway.connector(w, client)
+	if err != nil {
+		return Road{}, err
+	}
+	road := Road{Port: c.port}
+	if c.chain != nil {
+		road.Credentials = c.chain.For(subject)
+	}
+	if c.dataAPI != nil {
+		config := *c.dataAPI
+		config.Credentials = road.Credentials
+		road.DataAPI = &config
+	}
+	if c.port != nil {
+		road.Login, err = c.login(subject)
+	}
+	return road, err
+}
