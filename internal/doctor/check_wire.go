@@ -84,8 +84,7 @@ func checkLogin(ctx context.Context, v *visit) finding {
 	if err != nil {
 		return loginFault(err)
 	}
-	// The wire is the better way, and comes before the Data API.
-	v.sessions = append([]redshift.Session{session}, v.sessions...)
+	v.sessions = append(v.sessions, session)
 	return whole("a session began (%s)", time.Since(start).Round(time.Millisecond))
 }
 

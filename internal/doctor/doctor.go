@@ -17,9 +17,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,53 +149,52 @@ func (e *examination) chosen() ([]gateway.Warehouse, error) {
 	return nil, fmt.Errorf("%w: it has %s", ErrNoWarehouse, strings.Join(names, ", "))
 }
 
-// A verdict is what links behind a link need to know of it: the link where the way broke, or "" if
-// it goes on.
+// verdicts are what links behind a link need to know of it: why they cannot be tried, or "" if the
+// way goes on.
 type verdicts map[string]string
 
 // walk tries links in order. Before holds what was found of links that these may need.
 func (e *examination) walk(ctx context.Context, v *visit, links []Link, before verdicts) verdicts {
 	found := verdicts{}
-	for name, broken := range before {
-		found[name] = broken
-	}
+	maps.Copy(found, before)
 	for _, l := range links {
 		if l.applies != nil && !l.applies(v) {
 			continue
 		}
-		if broken := l.blocked(found); broken != "" {
-			found[l.Name] = broken
-			e.tell(Result{Link: l.Name, Of: v.name(), Title: l.Title, State: Skipped, Found: "not tried: it lies behind " + broken})
+		if why := l.blocked(found); why != "" {
+			found[l.Name] = why
+			e.tell(Result{Link: l.Name, Of: v.name(), Title: l.Title, State: Skipped, Found: why})
 			continue
 		}
 		result := e.try(ctx, v, l)
 		found[l.Name] = ""
-		if result.State == Broken || result.State == Skipped {
-			found[l.Name] = l.Name
+		switch result.State {
+		case Broken:
+			found[l.Name] = "not tried: it lies behind " + l.Name
+		case Skipped:
+			found[l.Name] = result.Found
 		}
 		e.tell(result)
 	}
 	return found
 }
 
-// blocked is the broken link before this one, or "".
+// blocked says why this link cannot be tried, or "".
 func (l *Link) blocked(found verdicts) string {
 	for _, need := range l.Needs {
-		if broken := found[need]; broken != "" {
-			return broken
+		if why := found[need]; why != "" {
+			return why
 		}
 	}
-	last := ""
+	why := ""
 	for _, way := range l.NeedsOne {
-		broken, tried := found[way]
-		if tried && broken == "" {
+		blocked, there := found[way]
+		if there && blocked == "" {
 			return ""
 		}
-		if tried {
-			last = broken
-		}
+		why = cmp.Or(why, blocked)
 	}
-	return last
+	return why
 }
 
 // try gives a link its time.
@@ -203,7 +205,7 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 	ctx, cancel := context.WithTimeout(ctx, l.Limit)
 	defer cancel()
 	start := time.Now()
-	f := l.check(ctx, v)
+	f := v.once(l.check(ctx, v))
 	result := Result{
 		Link: l.Name, Of: v.name(), Title: l.Title, State: f.state, Found: f.found, Cause: f.cause, Milliseconds: time.Since(start).Milliseconds(),
 	}
@@ -212,9 +214,7 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 	}
 	if f.cause != "" {
 		values := v.values()
-		for name, value := range f.values {
-			values[name] = value
-		}
+		maps.Copy(values, f.values)
 		c := l.cause(f.cause)
 		result.Found, result.Mend = fill(c.What, values), fill(c.Remedy, values)
 	}
@@ -257,6 +257,21 @@ func broken(cause string, err error, values ...string) finding {
 func weak(cause string, err error, values ...string) finding {
 	f := broken(cause, err, values...)
 	f.state = Weak
+	return f
+}
+
+// shared are causes that more than one way into a warehouse can run into. Each is told once.
+var shared = []string{"no_user", "no_database", "no_warehouse"}
+
+// once keeps the second way from being called broken for what the first has told.
+func (v *visit) once(f finding) finding {
+	if f.state != Broken || v.warehouse == nil || !slices.Contains(shared, f.cause) {
+		return f
+	}
+	if slices.Contains(v.told, f.cause) {
+		return skipped("not judged: it fails for the cause told above")
+	}
+	v.told = append(v.told, f.cause)
 	return f
 }
 

@@ -155,10 +155,10 @@ func UpstreamLinks() []Link {
 
 // WarehouseLinks are tried for each warehouse, as far as its chain has them.
 func WarehouseLinks() []Link {
-	return append(accessLinks(), append(wireLinks(), sqlLinks()...)...)
+	return append(accessLinks(), append(sessionLinks(), sqlLinks()...)...)
 }
 
-// accessLinks are how an identity becomes credentials.
+// accessLinks are how an identity becomes credentials of AWS.
 func accessLinks() []Link {
 	return []Link{
 		{
@@ -194,35 +194,11 @@ func accessLinks() []Link {
 				{Name: "other_role", What: "the credentials are for {said}, and the configuration names {role}", Remedy: "correct `identity.role_arn` or `identity.sts_endpoint` of warehouse {warehouse}"},
 			},
 		},
-		{
-			Name: "dataapi", Title: "Redshift Data API", Needs: []string{"credentials"}, Limit: 40 * time.Second, check: checkDataAPI, applies: hasDataAPI,
-			Tries: "runs `select 1` as the person of --as",
-			Causes: []Cause{
-				{Name: "unreachable", What: "the Data API in {region} does not answer", Remedy: "let this machine reach redshift-data.{region}.amazonaws.com, or set `data_api_endpoint` to a VPC endpoint"},
-				{Name: "denied", What: "the role may not use the Data API on {target}, or not become {user}: {fault}", Remedy: "give the role the policy that `shiftgrant setup {warehouse} --as cli` prints: redshift-data:ExecuteStatement on it, the statement-owner condition, and redshift:GetClusterCredentials on dbuser:{target}/${aws:PrincipalTag/RedshiftDbUser} (a workgroup: redshift-serverless:GetCredentials)"},
-				{Name: "no_warehouse", What: "there is no {target} in {region} of account {account}: {fault}", Remedy: "correct `cluster` or `workgroup` and `region` of warehouse {warehouse}: `aws redshift describe-clusters`, `aws redshift-serverless list-workgroups`"},
-				{Name: "no_user", What: "{target} has no database user {user}: {fault}", Remedy: "there, as an administrator: CREATE USER \"{user}\" PASSWORD DISABLE; then the grants that `shiftgrant setup {warehouse} --as sql` prints"},
-				{Name: "no_database", What: "{target} has no database {database}: {fault}", Remedy: "correct `database` of warehouse {warehouse}"},
-				{Name: "busy", What: "the Data API is limiting calls: {fault}", Remedy: "try again in a moment; if it stays so, who else uses the Data API of this account?"},
-				{Name: "other", What: "the Data API cannot run a statement: {fault}", Remedy: "look at the warehouse in the AWS console: is it available, paused, resizing?"},
-			},
-		},
-		{
-			Name: "password", Title: "database password from AWS", Needs: []string{"credentials"}, Limit: slow, check: checkPassword, applies: hasPassword,
-			Tries: "asks for a temporary one (GetClusterCredentials; a workgroup: GetCredentials)",
-			Causes: []Cause{
-				{Name: "unreachable", What: "AWS Redshift's control plane in {region} does not answer", Remedy: "let this machine reach redshift.{region}.amazonaws.com (a workgroup: redshift-serverless.{region}.amazonaws.com), or set `redshift_endpoint` to a VPC endpoint"},
-				{Name: "denied", What: "the role may not ask for a password of {user} on {target}: {fault}", Remedy: "give the role the policy that `shiftgrant setup {warehouse} --as cli` prints: redshift:GetClusterCredentials on dbuser:{target}/${aws:PrincipalTag/RedshiftDbUser} and dbname:{target}/{database} (a workgroup: redshift-serverless:GetCredentials)"},
-				{Name: "no_warehouse", What: "there is no {target} in {region} of account {account}: {fault}", Remedy: "correct `cluster` or `workgroup` and `region` of warehouse {warehouse}: `aws redshift describe-clusters`, `aws redshift-serverless list-workgroups`"},
-				{Name: "paused", What: "{target} does not give passwords at the moment: {fault}", Remedy: "is it paused? `aws redshift resume-cluster --cluster-identifier {target}`"},
-				{Name: "other", What: "AWS gives no password: {fault}", Remedy: "compare the account with what `shiftgrant setup {warehouse} --as cli` prints"},
-			},
-		},
 	}
 }
 
-// wireLinks are the way to the warehouse's own port.
-func wireLinks() []Link {
+// sessionLinks are the ways to run a statement: the warehouse's own port, and the Data API.
+func sessionLinks() []Link {
 	return []Link{
 		{
 			Name: "network", Title: "network to the warehouse", Needs: []string{"configuration"}, Limit: slow, check: checkNetwork, applies: hasPort,
@@ -244,6 +220,17 @@ func wireLinks() []Link {
 			},
 		},
 		{
+			Name: "password", Title: "database password from AWS", Needs: []string{"credentials"}, Limit: slow, check: checkPassword, applies: hasPassword,
+			Tries: "asks for a temporary one (GetClusterCredentials; a workgroup: GetCredentials)",
+			Causes: []Cause{
+				{Name: "unreachable", What: "AWS Redshift's control plane in {region} does not answer", Remedy: "let this machine reach redshift.{region}.amazonaws.com (a workgroup: redshift-serverless.{region}.amazonaws.com), or set `redshift_endpoint` to a VPC endpoint"},
+				{Name: "denied", What: "the role may not ask for a password of {user} on {target}: {fault}", Remedy: "give the role the policy that `shiftgrant setup {warehouse} --as cli` prints: redshift:GetClusterCredentials on dbuser:{target}/${aws:PrincipalTag/RedshiftDbUser} and dbname:{target}/{database} (a workgroup: redshift-serverless:GetCredentials)"},
+				{Name: "no_warehouse", What: "there is no {target} in {region} of account {account}: {fault}", Remedy: "correct `cluster` or `workgroup` and `region` of warehouse {warehouse}: `aws redshift describe-clusters`, `aws redshift-serverless list-workgroups`"},
+				{Name: "paused", What: "{target} does not give passwords at the moment: {fault}", Remedy: "is it paused? `aws redshift resume-cluster --cluster-identifier {target}`"},
+				{Name: "other", What: "AWS gives no password: {fault}", Remedy: "compare the account with what `shiftgrant setup {warehouse} --as cli` prints"},
+			},
+		},
+		{
 			Name: "login", Title: "login to the database", Needs: []string{"encryption", "password", "clock", "files", "issuer"}, Limit: 30 * time.Second, check: checkLogin, applies: hasPort,
 			Tries: "starts a session as the person of --as, and ends it",
 			Causes: []Cause{
@@ -255,6 +242,19 @@ func wireLinks() []Link {
 				{Name: "expired", What: "{target} says that the password or token has expired: {fault}", Remedy: "set this machine's clock: `timedatectl set-ntp true`"},
 				{Name: "full", What: "{target} has no room for another connection: {fault}", Remedy: "end connections there (`select * from stv_sessions`), or raise the user's CONNECTION LIMIT"},
 				{Name: "other", What: "the session does not start: {fault}", Remedy: "look at the warehouse's SYS_CONNECTION_LOG, and for a middlebox between here and it"},
+			},
+		},
+		{
+			Name: "dataapi", Title: "Redshift Data API", Needs: []string{"credentials"}, Limit: 40 * time.Second, check: checkDataAPI, applies: hasDataAPI,
+			Tries: "runs `select 1` as the person of --as",
+			Causes: []Cause{
+				{Name: "unreachable", What: "the Data API in {region} does not answer", Remedy: "let this machine reach redshift-data.{region}.amazonaws.com, or set `data_api_endpoint` to a VPC endpoint"},
+				{Name: "denied", What: "the role may not use the Data API on {target}, or not become {user}: {fault}", Remedy: "give the role the policy that `shiftgrant setup {warehouse} --as cli` prints: redshift-data:ExecuteStatement on it, the statement-owner condition, and redshift:GetClusterCredentials on dbuser:{target}/${aws:PrincipalTag/RedshiftDbUser} (a workgroup: redshift-serverless:GetCredentials)"},
+				{Name: "no_warehouse", What: "there is no {target} in {region} of account {account}: {fault}", Remedy: "correct `cluster` or `workgroup` and `region` of warehouse {warehouse}: `aws redshift describe-clusters`, `aws redshift-serverless list-workgroups`"},
+				{Name: "no_user", What: "{target} has no database user {user}: {fault}", Remedy: "there, as an administrator: CREATE USER \"{user}\" PASSWORD DISABLE; then the grants that `shiftgrant setup {warehouse} --as sql` prints"},
+				{Name: "no_database", What: "{target} has no database {database}: {fault}", Remedy: "correct `database` of warehouse {warehouse}"},
+				{Name: "busy", What: "the Data API is limiting calls: {fault}", Remedy: "try again in a moment; if it stays so, who else uses the Data API of this account?"},
+				{Name: "other", What: "the Data API cannot run a statement: {fault}", Remedy: "look at the warehouse in the AWS console: is it available, paused, resizing?"},
 			},
 		},
 	}

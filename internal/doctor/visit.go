@@ -27,6 +27,7 @@ type visit struct {
 	road     gateway.Road
 	unbuilt  error // why there is no road
 	login    wire.Login
+	told     []string           // causes that were
 	sessions []redshift.Session // that reach the warehouse, the best first
 	user     string             // who that turned out to be
 }
