@@ -18,18 +18,20 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/wire"
 )
 
-// newDataAPI puts the Data API in front of the database, as the one cluster of the account.
+// newDataAPI puts the Data API in front of the database, as the one cluster and the one workgroup of
+// the account.
 func newDataAPI(config Config, registry *sigv4.Registry, database *postgres.Server) *dataapi.Handler {
 	return dataapi.New(dataapi.Config{
 		Authenticator: authenticator{sigv4.Verifier{
 			Registry: registry, Region: Region, Service: "redshift-data", Now: config.Now,
 		}},
-		Clusters: map[string]dataapi.Database{Cluster: database},
-		Account:  Account,
-		Region:   Region,
-		Quotas:   config.Quotas,
-		Now:      config.Now,
-		Logger:   config.Logger,
+		Clusters:   map[string]dataapi.Database{Cluster: database},
+		Workgroups: map[string]dataapi.Database{Workgroup: database},
+		Account:    Account,
+		Region:     Region,
+		Quotas:     config.Quotas,
+		Now:        config.Now,
+		Logger:     config.Logger,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -80,7 +81,7 @@ func checkRole(ctx context.Context, v *visit) finding {
 		access = &redshift.AccessError{Step: "get credentials", Err: err}
 	}
 	cause, known := roleCauses[access.Code]
-	switch text := err.Error(); {
+	switch text := innermost(err); {
 	case access.Code == "InvalidIdentityToken" && strings.Contains(text, "audience"):
 		cause = "audience"
 	case access.Code == "InvalidIdentityToken" && (strings.Contains(text, "verification key") || strings.Contains(text, "signature")):
@@ -158,11 +159,16 @@ func (v *visit) callerIdentity(ctx context.Context, credentials identity.Credent
 	return send(client, request)
 }
 
+// dataAPIPatience is spent on repeating a call that fails: somebody is watching.
+const dataAPIPatience = 2 * time.Second
+
 func checkDataAPI(ctx context.Context, v *visit) finding {
 	if v.config.As == "" && v.warehouse.Cluster != "" {
 		return skipped("not tried: say as whom with --as DBUSER")
 	}
-	session := dataapi.New(*v.road.DataAPI)
+	config := *v.road.DataAPI
+	config.RetryBudget = dataAPIPatience
+	session := dataapi.New(config)
 	v.sessions = append(v.sessions, session)
 	if _, err := ask(ctx, session, "select 1", false); err != nil {
 		v.sessions = v.sessions[:len(v.sessions)-1]

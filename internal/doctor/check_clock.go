@@ -28,6 +28,7 @@ func checkClock(ctx context.Context, v *visit) finding {
 			host = u.Host
 		}
 		if skew.Abs() > clockTolerance {
+			v.clockIsWrong = true
 			return broken("wrong", nil, "skew", direction(skew), "source", host)
 		}
 		return whole("within %s of %s", (skew.Abs() + time.Second).Truncate(time.Second), host)

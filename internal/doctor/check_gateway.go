@@ -109,7 +109,7 @@ func secretFiles(config *gateway.Config) ([]string, error) {
 			paths = append(paths, database)
 		}
 	}
-	if config.TLS.Key != "" {
+	if _, err := os.Stat(config.TLS.Key); err == nil { // that it is missing is the certificate's fault
 		paths = append(paths, config.TLS.Key)
 	}
 	return paths, nil

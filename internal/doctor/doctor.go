@@ -126,6 +126,8 @@ type examination struct {
 	roads   *gateway.Roads  // nil where its keys cannot be read
 	person  person
 	running bool // a gateway answers on the data folder
+	// clockIsWrong is this machine's, so that no other one can be called wrong.
+	clockIsWrong bool
 }
 
 func (e *examination) close() {

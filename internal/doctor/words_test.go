@@ -1,0 +1,101 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/shiftgrant/shiftgrant/redshift"
+)
+
+// What Redshift says at a login, in words that its drivers and their users quote.
+func TestLoginRefusalsAreToldApart(t *testing.T) {
+	t.Parallel()
+	refusal := func(state, message string) error {
+		return fmt.Errorf("connect: %w", &redshift.AccessError{Step: "log in", Code: state, Err: &redshift.Error{SQLState: state, Message: message}})
+	}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{refusal("28000", `password authentication failed for user "IAM:ann"`), "no_user"},
+		{refusal("28000", "IAM Authentication token has expired"), "expired"},
+		{refusal("28000", "Token credentials expired or invalid."), "token"},
+		{refusal("28000", "Identity Center: the token was used before"), "token"},
+		{refusal("28000", "no identity provider is configured"), "no_provider"},
+		{refusal("28000", `database "sales" is not currently accepting connections`), "no_database"},
+		{refusal("3D000", `database "sales" does not exist`), "no_database"},
+		{refusal("28000", `connection limit "1998" exceeded for non-superusers`), "full"},
+		{&redshift.BusyError{Limit: "You reached maximum number of connections", RetryAfter: time.Second}, "full"},
+		{errors.New("read tcp: connection reset by peer"), "other"},
+	} {
+		if got := loginFault(c.err); got.cause != c.want || got.state != Broken {
+			t.Errorf("%v is %s, want %s", c.err, got.cause, c.want)
+		}
+	}
+}
+
+func TestIssuerWithACertificateOfNobodyKnownIsTold(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(nil)
+	t.Cleanup(server.Close)
+	f := fetchPublished(t.Context(), plainClient(), server.URL, &discovery{})
+	if f == nil || f.cause != "untrusted" {
+		t.Errorf("%+v, want untrusted", f)
+	}
+}
+
+func TestCertificatesAreToldFromTheNetwork(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err             error
+		untrusted, name bool
+	}{
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, true, false},
+		{fmt.Errorf("TLS: %w", &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}}), true, true},
+		{context.DeadlineExceeded, false, false},
+	} {
+		if untrusted(c.err) != c.untrusted || wrongName(c.err) != c.name {
+			t.Errorf("%v: untrusted %t, wrong name %t", c.err, untrusted(c.err), wrongName(c.err))
+		}
+	}
+}
+
+func TestRolesAndTheirSessionsBelongTogether(t *testing.T) {
+	t.Parallel()
+	role := "arn:aws:iam::123456789012:role/team/gateway"
+	for _, c := range []struct {
+		session string
+		want    bool
+	}{
+		{"arn:aws:sts::123456789012:assumed-role/gateway/ann", true},
+		{"arn:aws:sts::999999999999:assumed-role/gateway/ann", false},
+		{"arn:aws:sts::123456789012:assumed-role/other/ann", false},
+		{"arn:aws:iam::123456789012:user/gateway", false},
+		{"", false},
+	} {
+		if got := sessionOf(c.session, role); got != c.want {
+			t.Errorf("%q: %t, want %t", c.session, got, c.want)
+		}
+	}
+}
+
+func TestTemplatesOfEntraIDStandForTenants(t *testing.T) {
+	t.Parallel()
+	const template = "https://login.microsoftonline.com/{tenantid}/v2.0"
+	if !sameIssuer(template, "https://login.microsoftonline.com/0d6e/v2.0") || sameIssuer(template, "https://elsewhere.example/0d6e/v2.0") {
+		t.Error("a template is taken for the wrong issuer")
+	}
+}
+
+func TestWordsFromOutsideStayOnOneLine(t *testing.T) {
+	t.Parallel()
+	if got := oneLine("a\nb\x1b[2Jc"); got != "a b [2Jc" {
+		t.Errorf("%q", got)
+	}
+}
