@@ -98,6 +98,7 @@ func GatewayLinks() []Link {
 			Tries: "compares it with the Date of what AWS and the identity providers answer",
 			Causes: []Cause{
 				{Name: "wrong", What: "this machine's clock is {skew} than that of {source}: AWS and identity providers refuse what is signed at another time", Remedy: "set it, and keep it right: `timedatectl set-ntp true`, or `chronyc makestep`"},
+				{Name: "unknown", Weak: true, What: "neither AWS nor an identity provider answered to compare it with", Remedy: "look at the links upstream and sts; `timedatectl` says whether this machine's clock is kept right"},
 			},
 		},
 		{
@@ -237,7 +238,7 @@ func sessionLinks() []Link {
 				{Name: "no_user", What: "{target} has no database user {user}, or refuses them: {fault}", Remedy: "there, as an administrator: CREATE USER \"{user}\" PASSWORD DISABLE; then the grants that `shiftgrant setup {warehouse} --as sql` prints"},
 				{Name: "no_database", What: "{target} has no database {database}, or {user} may not connect to it: {fault}", Remedy: "correct `database` of warehouse {warehouse}"},
 				{Name: "no_provider", What: "{target} does not know the identity provider: {fault}", Remedy: "there, as an administrator: CREATE IDENTITY PROVIDER …, as `shiftgrant setup {warehouse} --as sql` prints it; set `identity.namespace` where there are several"},
-				{Name: "no_email", What: "this chain knows people by their e-mail address, and {user} has none", Remedy: "give it: `--email`; and have the identity provider put `email` into ID tokens (scope email)"},
+				{Name: "no_email", What: "this chain knows people by their e-mail address, and the identity provider has told none of {user}", Remedy: "have it put `email` into ID tokens: the scope email in `scopes` of the upstream, and the claim allowed there; `--email` gives doctor one"},
 				{Name: "token", What: "{target} refuses the identity token: {fault}", Remedy: "check in IAM Identity Center: the trusted token issuer for {issuer}, its audience {audience}, that the person has this e-mail address there and is assigned to the Redshift application; `shiftgrant setup {warehouse} --as cli` prints all of it"},
 				{Name: "expired", What: "{target} says that the password or token has expired: {fault}", Remedy: "set this machine's clock: `timedatectl set-ntp true`"},
 				{Name: "full", What: "{target} has no room for another connection: {fault}", Remedy: "end connections there (`select * from stv_sessions`), or raise the user's CONNECTION LIMIT"},

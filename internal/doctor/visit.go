@@ -53,6 +53,7 @@ type person struct {
 	id           string
 	databaseUser string
 	email        string
+	known        bool // to the gateway, because they have signed in
 }
 
 const (
@@ -75,7 +76,7 @@ func (e *examination) findPerson(ctx context.Context) {
 	e.running = err == nil
 	for _, p := range people {
 		if e.config.As != "" && p.DatabaseUser == e.config.As {
-			e.person.id = p.ID
+			e.person.id, e.person.known = p.ID, true
 			e.person.email = cmp.Or(e.config.Email, p.Email)
 		}
 	}

@@ -22,6 +22,8 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/doctor"
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/twin"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
 	"github.com/shiftgrant/shiftgrant/twin/twintest"
@@ -77,7 +79,22 @@ warehouses:
     identity: {chain: web_identity, role_arn: "%[6]s", audience: redshift-gateway, sts_endpoint: "%[5]s"}
 `, w.issuer.url, folder, w.twin.IdPIssuer(), w.twin.WireAddress(), w.aws.url, twin.RoleARN)
 	w.runGateway(t, listener)
+	w.signIn(t)
 	return w
+}
+
+// signIn has dora known to the gateway, by an identity provider that tells no e-mail address.
+func (w *world) signIn(t *testing.T) {
+	t.Helper()
+	opened, err := store.Open(t.Context(), store.Config{Path: filepath.Join(w.folder, "data", gateway.DatabaseFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	_, err = opened.SignIn(t.Context(), grant.Person{ID: "per_dora", Tenant: grant.DefaultTenant, Issuer: w.twin.IdPIssuer(), Subject: "idp|d0", DatabaseUser: "dora", CreatedAt: now, SeenAt: now})
+	if err := errors.Join(err, opened.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (w *world) runGateway(t *testing.T, listener net.Listener) {
