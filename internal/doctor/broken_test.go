@@ -378,6 +378,7 @@ func TestDoctorNamesTheBrokenLinkAndNoOther(t *testing.T) {
 		}
 	}
 	t.Run("whole", w.eachChainIsWhole)
+	t.Run("mended", w.trustIsMended)
 	var rows []string
 	for _, b := range breakages() {
 		t.Run(b.link+" "+b.how, func(t *testing.T) {
@@ -423,6 +424,25 @@ func (w *world) eachChainIsWhole(t *testing.T) {
 				t.Errorf("links %q, want %q", links, want)
 			}
 		})
+	}
+}
+
+var policyDocument = regexp.MustCompile(`--policy-document '([^']+)'`)
+
+// trustIsMended applies the policy of the remedy, after which the role can be assumed.
+func (w *world) trustIsMended(t *testing.T) {
+	const nobody = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":["sts:AssumeRole"]}]}`
+	policy := nobody
+	for _, want := range []doctor.State{doctor.Broken, doctor.Whole} {
+		report := w.examine(t, doctor.Config{As: "dora"}, otherSTS(func(c *sts.Config) { c.Roles[0].TrustPolicy = policy })(t, w)...)
+		i := slices.IndexFunc(report.Links, func(l doctor.Result) bool { return l.Link == "role" })
+		role := report.Links[i]
+		if role.State != want {
+			t.Fatalf("with %s the role is %s: %s", policy, role.State, role.Detail)
+		}
+		if found := policyDocument.FindStringSubmatch(role.Mend); found != nil {
+			policy = found[1]
+		}
 	}
 }
 

@@ -94,10 +94,14 @@ func checkLogin(ctx context.Context, v *visit) finding {
 // loginWords are what Redshift says, and what it means (SQLSTATE is 28000 for almost all).
 var loginWords = []struct{ word, cause string }{
 	{"has expired", "expired"},
+	{"idc identity provider does not exist", "no_provider"},
+	{"failed to obtain aws idc info", "no_provider"},
+	{"no postgresql user name specified", "no_provider"},
+	{"invalid scope", "token"},
 	{"expired or invalid", "token"},
 	{"identity center", "token"},
-	{"token", "token"},
 	{"identity provider", "no_provider"},
+	{"token", "token"},
 	{"database", "no_database"},
 	{"connection limit", "full"},
 	{"maximum number of connections", "full"},

@@ -114,6 +114,7 @@ func (v *visit) values() map[string]string {
 		values["account"] = account(w.Identity.RoleARN)
 		values["host"], values["port"] = hostAndPort(w.Host)
 		values["sts"] = v.stsEndpoint()
+		values["trust_policy"], values["permissions"] = v.trustPolicy(values), v.permissions()
 	}
 	return values
 }

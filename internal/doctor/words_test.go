@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
@@ -27,7 +28,11 @@ func TestLoginRefusalsAreToldApart(t *testing.T) {
 		{refusal("28000", "IAM Authentication token has expired"), "expired"},
 		{refusal("28000", "Token credentials expired or invalid."), "token"},
 		{refusal("28000", "Identity Center: the token was used before"), "token"},
+		{refusal("28000", "Invalid scope. User's credentials are not authorized to connect to Amazon Redshift"), "token"},
 		{refusal("28000", "no identity provider is configured"), "no_provider"},
+		{refusal("28000", "AWS IdC identity provider does not exist"), "no_provider"},
+		{refusal("28000", `identity provider type "awsidc" is not supported`), "no_provider"},
+		{refusal("28000", "Failed to obtain AWS IdC Info"), "no_provider"},
 		{refusal("28000", `database "sales" is not currently accepting connections`), "no_database"},
 		{refusal("3D000", `database "sales" does not exist`), "no_database"},
 		{refusal("28000", `connection limit "1998" exceeded for non-superusers`), "full"},
@@ -81,6 +86,37 @@ func TestRolesAndTheirSessionsBelongTogether(t *testing.T) {
 	} {
 		if got := sessionOf(c.session, role); got != c.want {
 			t.Errorf("%q: %t, want %t", c.session, got, c.want)
+		}
+	}
+}
+
+// AWS itself compares these with what it is asked for; a comma too many costs an operator an hour.
+func TestPoliciesAreLeast(t *testing.T) {
+	t.Parallel()
+	of := func(w gateway.Warehouse) *visit {
+		w.Region, w.Database = "eu-central-1", "dev"
+		w.Identity = gateway.Identity{RoleARN: "arn:aws-cn:iam::123456789012:role/gateway", Audience: "redshift-gateway"}
+		return &visit{warehouse: &w}
+	}
+	for _, c := range []struct{ name, got, want string }{
+		{
+			"trust", of(gateway.Warehouse{}).trustPolicy(map[string]string{"issuer_name": "grants.example.com"}),
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws-cn:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession","sts:SetSourceIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway"}}}]}`,
+		},
+		{
+			"a cluster", of(gateway.Warehouse{Cluster: "sales"}).permissions(),
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["redshift-data:ExecuteStatement"],"Resource":["arn:aws-cn:redshift:eu-central-1:123456789012:cluster:sales"]},` +
+				`{"Effect":"Allow","Action":["redshift-data:DescribeStatement","redshift-data:GetStatementResult","redshift-data:CancelStatement"],"Resource":["*"],"Condition":{"StringEquals":{"redshift-data:statement-owner-iam-userid":"${aws:userid}"}}},` +
+				`{"Effect":"Allow","Action":["redshift:GetClusterCredentials"],"Resource":["arn:aws-cn:redshift:eu-central-1:123456789012:dbuser:sales/${aws:PrincipalTag/RedshiftDbUser}","arn:aws-cn:redshift:eu-central-1:123456789012:dbname:sales/dev"]}]}`,
+		},
+		{
+			"a workgroup", of(gateway.Warehouse{Workgroup: "sales"}).permissions(),
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["redshift-data:ExecuteStatement","redshift-serverless:GetCredentials"],"Resource":["arn:aws-cn:redshift-serverless:eu-central-1:123456789012:workgroup/*"]},` +
+				`{"Effect":"Allow","Action":["redshift-data:DescribeStatement","redshift-data:GetStatementResult","redshift-data:CancelStatement"],"Resource":["*"],"Condition":{"StringEquals":{"redshift-data:statement-owner-iam-userid":"${aws:userid}"}}}]}`,
+		},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, c.got, c.want)
 		}
 	}
 }
