@@ -2,10 +2,10 @@ package sts
 
 import (
 	"errors"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/shiftgrant/shiftgrant/twin/jwks"
 )
 
 // provider is a Provider as policies and requests name it.
@@ -16,7 +16,7 @@ type provider struct {
 }
 
 func (s *Server) addProvider(p Provider) error {
-	u, err := checkURL(p.URL)
+	u, err := jwks.CheckURL(p.URL)
 	if err != nil {
 		return err
 	}
@@ -50,24 +50,4 @@ func (s *Server) conditionPrefixes() []string {
 		prefixes = append(prefixes, p.prefix)
 	}
 	return prefixes
-}
-
-// checkURL wants https, or http where nobody can listen in: on this machine.
-func checkURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, errors.New("not a URL")
-	}
-	if u.Host == "" || u.User != nil || u.Fragment != "" {
-		return nil, errors.New("a URL with a host, and without user and fragment, is needed")
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return nil, errors.New("https is needed; http is taken from loopback only")
-	}
-	return u, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -24,6 +24,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/twin/jwks"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
@@ -69,7 +70,7 @@ type Server struct {
 	config    Config
 	providers map[string]*provider // by issuer
 	roles     map[string]*role     // by ARN
-	keys      *keySource
+	keys      *jwks.Source
 	verifier  sigv4.Verifier
 	logger    *slog.Logger
 }
@@ -101,7 +102,7 @@ func New(config Config) (*Server, error) {
 		config:    config,
 		providers: map[string]*provider{},
 		roles:     map[string]*role{},
-		keys:      newKeySource(config.Now),
+		keys:      jwks.New(config.Now),
 		logger:    config.Logger,
 		verifier: sigv4.Verifier{
 			Registry: config.Registry, Region: config.Region, Service: "sts", Protocol: sigv4.Query, Now: config.Now,
@@ -148,7 +149,7 @@ func (s *Server) RoleARN(name string) string {
 }
 
 // Close drops idle connections to issuers.
-func (s *Server) Close() { s.keys.client.CloseIdleConnections() }
+func (s *Server) Close() { s.keys.Close() }
 
 // action is one operation: the parameters it takes, and what it does.
 type action struct {

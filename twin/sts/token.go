@@ -2,8 +2,6 @@ package sts
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"errors"
 	"strconv"
 	"strings"
@@ -12,6 +10,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/shiftgrant/shiftgrant/twin/jwks"
 )
 
 const (
@@ -169,15 +169,15 @@ func unverifiedIssuer(payload []byte) (string, error) {
 }
 
 func (s *Server) verifySignature(ctx context.Context, p *provider, signed *jose.JSONWebSignature, kid string) ([]byte, error) {
-	key, err := s.keys.key(ctx, p.URL, kid)
-	if errors.Is(err, errNoKey) {
+	key, err := s.keys.Key(ctx, p.URL, kid)
+	if errors.Is(err, jwks.ErrNoKey) {
 		return nil, invalidToken("Couldn't retrieve verification key from your identity provider, "+
 			"please reference AssumeRoleWithWebIdentity documentation for requirements", err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, communication(err)
 	}
-	if err := suits(key, signed.Signatures[0].Protected.Algorithm); err != nil {
+	if err := jwks.Suits(key, signed.Signatures[0].Protected.Algorithm); err != nil {
 		return nil, invalidToken("The ID Token's signature could not be verified", err)
 	}
 	payload, err := signed.Verify(key.Key)
@@ -185,28 +185,6 @@ func (s *Server) verifySignature(ctx context.Context, p *provider, signed *jose.
 		return nil, invalidToken("The ID Token's signature could not be verified", err)
 	}
 	return payload, nil
-}
-
-// suits holds the key against the algorithm in the token's header, which an attacker chooses.
-func suits(key jose.JSONWebKey, algorithm string) error {
-	if key.Algorithm != "" && key.Algorithm != algorithm {
-		return errors.New("the key is for " + key.Algorithm + ", the token says " + algorithm)
-	}
-	switch public := key.Key.(type) {
-	case *rsa.PublicKey:
-		if public.N.BitLen() < 2048 {
-			return errors.New("the RSA key is shorter than 2048 bits")
-		}
-		if strings.HasPrefix(algorithm, "RS") {
-			return nil
-		}
-	case *ecdsa.PublicKey:
-		curves := map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
-		if curves[algorithm] == public.Params().Name {
-			return nil
-		}
-	}
-	return errors.New("the kind of key does not fit " + algorithm)
 }
 
 // readAudience chooses the audience as AWS does: azp takes the place of aud where it is given.

@@ -1,12 +1,19 @@
-package sts
+// Package jwks fetches the keys of issuers as AWS does: the discovery document, then the key set
+// that it names, over HTTP, without redirects, within limits of size and time. What was fetched is
+// kept for a few minutes, and an unknown key id makes nobody ask an issuer again at once.
+package jwks
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -24,8 +31,8 @@ const (
 	refetchPause = 10 * time.Second
 )
 
-// keySource fetches and remembers the keys of issuers.
-type keySource struct {
+// A Source fetches and remembers the keys of issuers.
+type Source struct {
 	client *http.Client
 	now    func() time.Time
 
@@ -41,8 +48,9 @@ type keySet struct {
 	fetched time.Time
 }
 
-func newKeySource(now func() time.Time) *keySource {
-	return &keySource{
+// New makes a source that has asked nobody yet.
+func New(now func() time.Time) *Source {
+	return &Source{
 		now:  now,
 		sets: map[string]*keySet{},
 		client: &http.Client{
@@ -60,11 +68,23 @@ func newKeySource(now func() time.Time) *keySource {
 	}
 }
 
-var errNoKey = errors.New("the issuer's key set has no such key")
+// Close drops idle connections to issuers.
+func (s *Source) Close() { s.client.CloseIdleConnections() }
 
-// key finds an issuer's key by id. The issuer is one that is configured, so the number of
+// Forget makes the next look-up of every issuer a fetch.
+func (s *Source) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets = map[string]*keySet{}
+}
+
+// ErrNoKey says that an issuer answered, and does not publish the key. Every other error of Key is
+// about an issuer that does not answer as it should.
+var ErrNoKey = errors.New("the issuer's key set has no such key")
+
+// Key finds an issuer's key by id. The issuer has to be one that is configured: then the number of
 // sets is bounded.
-func (s *keySource) key(ctx context.Context, issuer, id string) (jose.JSONWebKey, error) {
+func (s *Source) Key(ctx context.Context, issuer, id string) (jose.JSONWebKey, error) {
 	set := s.set(issuer)
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -73,21 +93,21 @@ func (s *keySource) key(ctx context.Context, issuer, id string) (jose.JSONWebKey
 		return key, nil
 	}
 	if set.keys != nil && age < refetchPause {
-		return jose.JSONWebKey{}, errNoKey
+		return jose.JSONWebKey{}, ErrNoKey
 	}
 	keys, err := s.fetch(ctx, issuer)
 	if err != nil {
-		return jose.JSONWebKey{}, communication(fmt.Errorf("fetch the keys of %s: %w", issuer, err))
+		return jose.JSONWebKey{}, fmt.Errorf("fetch the keys of %s: %w", issuer, err)
 	}
 	set.keys, set.fetched = keys, s.now()
 	key, found := keys[id]
 	if !found {
-		return jose.JSONWebKey{}, errNoKey
+		return jose.JSONWebKey{}, ErrNoKey
 	}
 	return key, nil
 }
 
-func (s *keySource) set(issuer string) *keySet {
+func (s *Source) set(issuer string) *keySet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sets[issuer] == nil {
@@ -97,7 +117,7 @@ func (s *keySource) set(issuer string) *keySet {
 }
 
 // fetch reads the discovery document, then the key set that it names.
-func (s *keySource) fetch(ctx context.Context, issuer string) (map[string]jose.JSONWebKey, error) {
+func (s *Source) fetch(ctx context.Context, issuer string) (map[string]jose.JSONWebKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	document, err := s.get(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", maxDocument)
@@ -115,7 +135,7 @@ func (s *keySource) fetch(ctx context.Context, issuer string) (map[string]jose.J
 	if discovery.Issuer != issuer {
 		return nil, fmt.Errorf("discovery: expected issuer %q got %q", issuer, discovery.Issuer)
 	}
-	if _, err := checkURL(discovery.Keys); err != nil {
+	if _, err := CheckURL(discovery.Keys); err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)
 	}
 	text, err := s.get(ctx, discovery.Keys, maxKeySet)
@@ -157,7 +177,7 @@ func parseKeys(text []byte) (map[string]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-func (s *keySource) get(ctx context.Context, address string, limit int64) ([]byte, error) {
+func (s *Source) get(ctx context.Context, address string, limit int64) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
@@ -179,4 +199,46 @@ func (s *keySource) get(ctx context.Context, address string, limit int64) ([]byt
 		return nil, fmt.Errorf("more than %d bytes", limit)
 	}
 	return body, nil
+}
+
+// CheckURL wants https, or http where nobody can listen in: on this machine.
+func CheckURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("not a URL")
+	}
+	if u.Host == "" || u.User != nil || u.Fragment != "" {
+		return nil, errors.New("a URL with a host, and without user and fragment, is needed")
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+		return nil, errors.New("https is needed; http is taken from loopback only")
+	}
+	return u, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Suits holds the key against the algorithm in the token's header, which an attacker chooses.
+func Suits(key jose.JSONWebKey, algorithm string) error {
+	if key.Algorithm != "" && key.Algorithm != algorithm {
+		return errors.New("the key is for " + key.Algorithm + ", the token says " + algorithm)
+	}
+	switch public := key.Key.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() < 2048 {
+			return errors.New("the RSA key is shorter than 2048 bits")
+		}
+		if strings.HasPrefix(algorithm, "RS") {
+			return nil
+		}
+	case *ecdsa.PublicKey:
+		curves := map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+		if curves[algorithm] == public.Params().Name {
+			return nil
+		}
+	}
+	return errors.New("the kind of key does not fit " + algorithm)
 }
