@@ -29,7 +29,7 @@ func TestTranscriptsAreReal(t *testing.T) {
 		}
 	}
 	w := development(t)
-	for _, name := range []string{"quickstart.md", "sql-api.md"} {
+	for _, name := range []string{"quickstart.md", "sql-api.md", "doctor.md"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join("..", "docs", name)
@@ -81,8 +81,8 @@ func retype(t *testing.T, shell func(string) string, block string) string {
 // the documents name turned into those of this world, and back.
 func (w *world) shell(t *testing.T) func(command string) string {
 	t.Helper()
-	here := strings.NewReplacer("localhost:7420", host(t, w.gateway), "localhost:7421", host(t, w.stargazer), "localhost:7422", host(t, w.twin), "bin/shiftgrant", binary)
-	there := strings.NewReplacer(host(t, w.gateway), "localhost:7420", host(t, w.stargazer), "localhost:7421", host(t, w.twin), "localhost:7422", binary, "bin/shiftgrant")
+	here := strings.NewReplacer("localhost:7420", host(t, w.gateway), "localhost:7421", host(t, w.stargazer), "localhost:7422", host(t, w.twin), "bin/shiftgrant", binary, "my-world/", w.folder+"/")
+	there := strings.NewReplacer(host(t, w.gateway), "localhost:7420", host(t, w.stargazer), "localhost:7421", host(t, w.twin), "localhost:7422", binary, "bin/shiftgrant", w.folder+"/", "my-world/")
 	state := filepath.Join(t.TempDir(), "state")
 	return func(command string) string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -123,6 +123,10 @@ func constant(text string) string {
 		{`"(request_id|kid)":"[^"]*"`, "ID"},
 		{`(?i)x-request-id: .*`, "ID"},
 		{`\beyJ[A-Za-z0-9_.-]+`, "JWT"},
+		{`\(\d+(\.\d+)?m?s\)`, "(TOOK)"},
+		{`localhost:\d+ takes connections`, "HOST takes connections"},
+		{`PostgreSQL \S+ (\(.*\))?, which is not Redshift`, "VERSION, which is not Redshift"},
+		{`within \ds of`, "within SECONDS of"},
 	} {
 		text = regexp.MustCompile(changing.pattern).ReplaceAllString(text, changing.name)
 	}

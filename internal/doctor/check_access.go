@@ -74,7 +74,7 @@ func checkRole(ctx context.Context, v *visit) finding {
 	}
 	credentials, err := v.road.Credentials.Credentials(ctx)
 	if err == nil {
-		return whole("AWS gave credentials of %s, for %s", v.warehouse.Identity.RoleARN, credentials.Expires.Sub(v.config.Now()).Round(roundTo))
+		return whole("AWS gave credentials of %s, for %s", v.warehouse.Identity.RoleARN, credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
 	}
 	access, ok := errors.AsType[*redshift.AccessError](err)
 	if !ok {

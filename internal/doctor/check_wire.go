@@ -14,9 +14,6 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
 )
 
-// roundTo keeps times readable.
-const roundTo = time.Second
-
 func checkNetwork(ctx context.Context, v *visit) finding {
 	host, port := hostAndPort(v.warehouse.Host)
 	start := time.Now()
