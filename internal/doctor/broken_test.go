@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"database/sql"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"io"
@@ -233,6 +234,16 @@ func brokenUpstream() []breakage {
 		{link: "upstream", cause: "clock", how: "its clock is an hour fast", arrange: upstreamIs(idp{ahead: time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)})},
 		{link: "redirect", cause: "not_registered", how: "the upstream was renamed, and with it its redirect URI", arrange: changes("{name: twin,", "{name: renamed,")},
 		{link: "redirect", cause: "no_client", how: "`client_id` is wrong", arrange: changes("client_id: shiftgrant", "client_id: unknown")},
+		{link: "redirect", cause: "not_registered", how: "the redirect URI is not registered, as Google says it", arrange: upstreamIs(idp{sign: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/signin/oauth/error?authError="+base64.RawURLEncoding.EncodeToString([]byte("\n\x15redirect_uri_mismatch\x12\x9b")), http.StatusFound)
+		}})},
+		{link: "redirect", cause: "not_registered", how: "the redirect URI is not registered, as Entra ID says it", arrange: upstreamIs(idp{sign: page(http.StatusOK, "AADSTS50011: The redirect URI specified in the request does not match")})},
+		{link: "redirect", cause: "not_registered", how: "the redirect URI is not registered, as Cognito says it", arrange: upstreamIs(idp{sign: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/error?error=redirect_mismatch&client_id=shiftgrant", http.StatusFound)
+		}})},
+		{link: "redirect", cause: "not_registered", how: "the redirect URI is not registered, as Okta says it", arrange: upstreamIs(idp{sign: page(http.StatusBadRequest, "The 'redirect_uri' parameter must be a Login redirect URI in the client app settings")})},
+		{link: "redirect", cause: "no_client", how: "`client_id` is wrong, as Keycloak says it", arrange: upstreamIs(idp{sign: page(http.StatusBadRequest, "Client not found.")})},
+		{link: "redirect", cause: "no_client", how: "`client_id` is wrong, as Entra ID says it", arrange: upstreamIs(idp{sign: page(http.StatusOK, "AADSTS700016: Application with identifier was not found in the directory")})},
 		{link: "redirect", cause: "scopes", how: "it refuses a scope", arrange: upstreamIs(idp{sign: returnWith("invalid_scope")})},
 		{link: "redirect", cause: "unreachable", how: "its authorization endpoint answers 503", arrange: upstreamIs(idp{sign: page(http.StatusServiceUnavailable, "maintenance")})},
 		{link: "client", cause: "refused", how: "the client secret is an old one", arrange: func(t *testing.T, w *world) []string {

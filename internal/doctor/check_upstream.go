@@ -106,16 +106,35 @@ func checkRedirect(ctx context.Context, v *visit) finding {
 	if strings.HasPrefix(location, v.callback()) {
 		return v.returned(location)
 	}
-	page := location + " " + string(got.body)
+	page := location + " " + hidden(location) + " " + string(got.body)
 	for _, r := range refusals {
 		if strings.Contains(page, r.word) {
 			return broken(r.cause, nil)
 		}
 	}
-	if got.status >= http.StatusBadRequest {
-		return broken("not_registered", fmt.Errorf("it answered with status %d and a page", got.status))
+	if got.status >= http.StatusBadRequest || leadsToErrors(location) {
+		return broken("not_registered", fmt.Errorf("it answered with status %d and a page of its own", got.status))
 	}
 	return whole("it shows its sign-in for client %s and %s", v.upstream.ClientID, v.callback())
+}
+
+// hidden is what Google says in the address of its error page: base64, with the error's name in it.
+func hidden(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return ""
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(u.Query().Get("authError"), "="))
+	if err != nil {
+		return ""
+	}
+	return string(decoded)
+}
+
+// leadsToErrors reports whether an address is an error page's, as Cognito's and Google's are named.
+func leadsToErrors(location string) bool {
+	u, err := url.Parse(location)
+	return err == nil && strings.HasSuffix(u.Path, "/error")
 }
 
 // returned reads the error with which the provider came back.
@@ -171,8 +190,10 @@ func checkClient(ctx context.Context, v *visit) finding {
 	switch refusal.Error {
 	case "invalid_client", "unauthorized_client":
 		return broken("refused", nil, "fault", oneLine(refusal.Error+" "+refusal.Description))
-	case "invalid_grant", "invalid_request":
+	case "invalid_grant":
 		return whole("the secret of client %s is right", v.upstream.ClientID)
+	case "invalid_request": // Entra ID looks at the code's form first
+		return whole("the token endpoint answers, and does not tell whether the secret is right")
 	}
 	return broken("unreachable", nil, "url", v.provider.Token, "fault", oneLine(refusal.Error+" "+refusal.Description))
 }
