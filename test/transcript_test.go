@@ -126,6 +126,7 @@ func constant(text string) string {
 		{`\(\d+(\.\d+)?m?s\)`, "(TOOK)"},
 		{`localhost:\d+ takes connections`, "HOST takes connections"},
 		{`PostgreSQL \S+ (\(.*\))?, which is not Redshift`, "VERSION, which is not Redshift"},
+		{`\d+ apps?\b`, "APPS"},
 		{`within \ds of`, "within SECONDS of"},
 	} {
 		text = regexp.MustCompile(changing.pattern).ReplaceAllString(text, changing.name)
