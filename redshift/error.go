@@ -13,6 +13,11 @@ var (
 	ErrCanceled = errors.New("statement was cancelled")
 	// ErrNotFound says that no such statement exists for this person, or not any more.
 	ErrNotFound = errors.New("no such statement")
+	// ErrForgotten says that a statement was submitted before, and that nobody knows any more
+	// whether it ran.
+	ErrForgotten = errors.New("nobody knows whether the statement ran")
+	// ErrNoPartition says that a result has no partition of this number.
+	ErrNoPartition = errors.New("the result has no such partition")
 )
 
 // An Error is Redshift's own refusal of a statement. Its texts are for the person who wrote
@@ -41,6 +46,16 @@ type BusyError struct {
 
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("redshift is busy: %s; try again in %s", e.Limit, e.RetryAfter)
+}
+
+// A TooLargeError says that a result is larger than what may be kept of it, and that the statement
+// was cancelled.
+type TooLargeError struct {
+	Limit string // which limit, in words: "4294967296 bytes of one statement"
+}
+
+func (e *TooLargeError) Error() string {
+	return "the result is too large to be kept: " + e.Limit
 }
 
 // An AccessError says that credentials for this person could not be had, or were refused.

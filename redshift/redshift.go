@@ -43,6 +43,15 @@ type Detached interface {
 	Cancel(ctx context.Context, id string) error
 }
 
+// Spooled is a Detached that runs its statements, and keeps their results, in this process. They
+// end with it; any number of callers may wait for one; and a large result can be read in parts.
+type Spooled interface {
+	Detached
+	// FetchPartition gives the rows of one partition of a result, as Fetch gives all of them:
+	// the partitions one after the other are the result. ErrNoPartition where there is none.
+	FetchPartition(ctx context.Context, id string, partition int, wait time.Duration) (Rows, error)
+}
+
 // A Statement is one piece of SQL. Transports send it so that Redshift itself refuses a
 // second statement behind a semicolon.
 type Statement struct {
@@ -57,6 +66,12 @@ type Statement struct {
 	// IdempotencyKey makes a repeated submission the same statement (Data API ClientToken,
 	// 1–64 characters). A transport makes one up where it is empty.
 	IdempotencyKey string
+	// Resubmitted says that the key was used before. A transport that would not know for certain
+	// does not run the statement then: ErrForgotten.
+	Resubmitted bool
+	// MaxRows and MaxBytes are how much of the result the caller can take; 0 is all. A transport
+	// that keeps results need not keep more, and then says so in the Summary.
+	MaxRows, MaxBytes int64
 }
 
 // A Parameter replaces :name in the SQL. It is sent beside the SQL, never pasted into it.
@@ -115,14 +130,23 @@ func (s State) Final() bool { return s == Finished || s == Failed || s == Aborte
 
 // Execution is a statement as Describe sees it.
 type Execution struct {
-	ID        string
-	State     State
-	Error     *Error // set when State is Failed
-	HasResult bool   // Fetch will give columns
-	RowCount  int64  // rows of the result; -1 where not known
-	Bytes     int64  // size of the result; -1 where not known
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	Duration  time.Duration
-	QueryID   int64
+	ID         string
+	State      State
+	Error      error // why State is Failed: an *Error where Redshift refused the statement
+	HasResult  bool  // Fetch will give columns
+	RowCount   int64 // rows of the result, so far while it runs; -1 where not known
+	Bytes      int64 // size of the result, so far while it runs; -1 where not known
+	Truncated  bool  // MaxRows or MaxBytes ended the result
+	Partitions []Partition
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	ExpiresAt  time.Time // until when the result is kept; zero where not known
+	Duration   time.Duration
+	QueryID    int64
+}
+
+// A Partition is a part of a result that can be fetched by itself.
+type Partition struct {
+	RowCount int64
+	Bytes    int64
 }

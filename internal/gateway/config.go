@@ -114,6 +114,11 @@ type Warehouse struct {
 	// Transport is how SQL travels: dataapi, wire, or auto (default): wire where Host is given and
 	// can be reached at start, the Data API otherwise.
 	Transport string `yaml:"transport"`
+	// Background is how statements outlive their request: spool (they run on the wire, and their
+	// results are kept by this gateway until it stops), dataapi (AWS keeps them for a day, for all
+	// gateways), or auto (default): spool on the wire, but dataapi where it is to be had and several
+	// gateways may share a PostgreSQL store.
+	Background string `yaml:"background"`
 	// Host is the warehouse's endpoint for wire, with or without :5439.
 	Host            string `yaml:"host"`
 	CA              string `yaml:"ca"`                // file with the authority of its certificate; default the system's
@@ -163,6 +168,11 @@ type Limits struct {
 	StatementsPerWarehouse      int      `yaml:"statements_per_warehouse"`        // 200 at once
 	QueueWait                   Duration `yaml:"queue_wait"`                      // 5s for a place among them
 	RowsPerStatement            int64    `yaml:"rows_per_statement"`              // 0: no limit
+	SpoolBytesPerStatement      int64    `yaml:"spool_bytes_per_statement"`       // 4 GiB on disk
+	SpoolBytes                  int64    `yaml:"spool_bytes"`                     // 16 GiB on disk
+	SpoolStatementsPerPerson    int      `yaml:"spool_statements_per_person"`     // 100 that run or are kept
+	SpoolStatements             int      `yaml:"spool_statements"`                // 1000 that run or are kept
+	SpoolKeep                   Duration `yaml:"spool_keep"`                      // 1h after the end of a statement
 	Sessions                    int      `yaml:"warehouse_sessions"`              // 1000 kept for the next request
 	SessionIdle                 Duration `yaml:"warehouse_session_idle"`          // 10m
 	RequestBody                 int64    `yaml:"request_body"`                    // 1 MiB
@@ -345,6 +355,12 @@ func (w *Warehouse) checkTransport(path string) error {
 	if err := oneOf(path+".transport", w.Transport, "auto", "dataapi", "wire"); err != nil {
 		return err
 	}
+	if err := oneOf(path+".background", w.Background, backgroundAuto, backgroundSpool, backgroundDataAPI); err != nil {
+		return err
+	}
+	if w.Background == backgroundSpool && (w.Host == "" || w.Transport == "dataapi") {
+		return &keyError{path + ".background", "spool needs the wire: give host, and transport auto or wire"}
+	}
 	if err := oneOf(path+".identity.chain", w.Identity.Chain, "web_identity", "identity_center"); err != nil {
 		return err
 	}
@@ -371,6 +387,7 @@ func (c *Config) checkWarehouses() error {
 		setDefault(&warehouse.Identity.Audience, "redshift-gateway")
 		setDefault(&warehouse.ResultFormat, "csv")
 		setDefault(&warehouse.Transport, "auto")
+		setDefault(&warehouse.Background, backgroundAuto)
 		switch {
 		case !namePattern.MatchString(warehouse.Name):
 			return &keyError{path + ".name", "use lower-case letters, digits and hyphens"}

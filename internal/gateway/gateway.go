@@ -30,6 +30,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/pages"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
 	"github.com/shiftgrant/shiftgrant/internal/signin"
+	"github.com/shiftgrant/shiftgrant/internal/spool"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
@@ -68,6 +69,7 @@ type Gateway struct {
 	signIn     *signin.SignIn
 	connectors map[string]*connector
 	orphans    *orphans.Register
+	spool      *spool.Spool
 	warehouses *warehouse.Warehouses
 	oauth      *oauth.Server
 	sqlAPI     *sqlapi.API

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,9 +24,15 @@ func (g *Gateway) openWarehouses() error {
 	client := dataapi.NewHTTPClient()
 	g.closers = append(g.closers, func() error { client.CloseIdleConnections(); return nil })
 	g.openOrphans()
+	if err := g.openSpool(); err != nil {
+		return err
+	}
 	all := make([]warehouse.Warehouse, 0, len(g.config.Warehouses))
 	for _, w := range g.config.Warehouses {
 		connector, err := g.connector(w, client)
+		if err == nil {
+			err = connector.checkBackground()
+		}
 		if err != nil {
 			return fmt.Errorf("warehouse %s: %w", w.Name, err)
 		}
@@ -153,7 +158,7 @@ func (c *connector) transport() string {
 func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Session, error) {
 	subject := subjectOf(person)
 	var background *dataapi.Session
-	if c.dataAPI != nil {
+	if !c.spools() {
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
 		config.Started = c.started(person)
@@ -167,8 +172,8 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		return nil, err
 	}
 	pool := wire.NewPool(wire.PoolConfig{Config: *c.wire, Login: login, Opened: c.opened(person), MaxConnections: c.gateway.config.Limits.StatementsPerPerson, Now: c.gateway.now})
-	if background == nil {
-		return pool, nil
+	if c.spools() {
+		return c.spooled(person, pool), nil
 	}
 	return both{background, pool}, nil
 }
@@ -198,16 +203,3 @@ func (c *connector) login(subject identity.Subject) (func(context.Context, bool)
 // connectionLife is how long a connection is used whose login has no end of its own: what changed
 // about a person at their IdP is seen after that.
 const connectionLife = time.Hour
-
-// both runs statements straight on the wire, and those that outlive their request by the Data API,
-// which keeps their results.
-type both struct {
-	*dataapi.Session
-	wire *wire.Pool
-}
-
-func (b both) Query(ctx context.Context, statement redshift.Statement) (redshift.Rows, error) {
-	return b.wire.Query(ctx, statement)
-}
-
-func (b both) Close() error { return errors.Join(b.wire.Close(), b.Session.Close()) }

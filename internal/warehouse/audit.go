@@ -31,6 +31,7 @@ const (
 	TimedOut  = "timed out" // ran longer than allowed
 	Revoked   = "revoked"   // cancelled, because its grant or token ended
 	Refused   = "refused"   // never reached Redshift: a full queue, no credentials
+	TooLarge  = "too large" // cancelled, because its result is larger than what may be kept
 	Repeated  = "repeated"  // the same statement once more, by its idempotency key; it ran once
 	Lost      = "lost"      // how it ended is not known
 )
@@ -41,6 +42,7 @@ func outcomeOf(err error) (outcome, sqlState string) {
 	var refusal *redshift.Error
 	var busy *redshift.BusyError
 	var access *redshift.AccessError
+	var tooLarge *redshift.TooLargeError
 	switch {
 	case err == nil:
 		return Succeeded, ""
@@ -52,6 +54,8 @@ func outcomeOf(err error) (outcome, sqlState string) {
 		return Revoked, ""
 	case errors.Is(err, redshift.ErrCanceled), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Canceled, ""
+	case errors.As(err, &tooLarge):
+		return TooLarge, ""
 	case errors.As(err, &busy), errors.As(err, &access):
 		return Refused, ""
 	case errors.Is(err, errRepeated):

@@ -14,8 +14,8 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
-// Session is one grant in its warehouse. It is a redshift.Session and a redshift.Detached that
-// keeps within the grant; a door opens one for each request.
+// Session is one grant in its warehouse. It is a redshift.Session, and a redshift.Spooled where its
+// transport is one, that keeps within the grant; a door opens one for each request.
 type Session struct {
 	house   *Warehouses
 	target  *Warehouse
@@ -26,8 +26,8 @@ type Session struct {
 }
 
 var (
-	_ redshift.Session  = (*Session)(nil)
-	_ redshift.Detached = (*Session)(nil)
+	_ redshift.Session = (*Session)(nil)
+	_ redshift.Spooled = (*Session)(nil)
 )
 
 // Warehouse is the name of the warehouse that was opened.
@@ -97,10 +97,13 @@ func (s *Session) Query(ctx context.Context, statement redshift.Statement) (reds
 }
 
 func (s *Session) limit(result redshift.Rows, run *run, guard *guard) *rows {
-	return &rows{
-		Rows: result, run: run, guard: guard,
-		maxRows: smaller(s.maxRows, s.access.Grant.Limits.MaxRows), maxBytes: s.access.Grant.Limits.MaxBytes,
-	}
+	maxRows, maxBytes := s.limits()
+	return &rows{Rows: result, run: run, guard: guard, maxRows: maxRows, maxBytes: maxBytes}
+}
+
+// limits of a result; 0 is none.
+func (s *Session) limits() (rows, bytes int64) {
+	return smaller(s.maxRows, s.access.Grant.Limits.MaxRows), s.access.Grant.Limits.MaxBytes
 }
 
 // begin does what comes before a statement, in this order: may it run, is there a place for it,

@@ -20,6 +20,7 @@ type watch struct {
 	id       string
 	kept     *keptSession
 	detached redshift.Detached
+	ours     bool          // it runs in this process, and ends with it
 	turn     chan struct{} // holds one value, which is the turn
 	done     chan struct{} // closed when the statement has ended
 	finish   sync.Once
@@ -90,12 +91,14 @@ func (s *Session) Submit(ctx context.Context, statement redshift.Statement) (str
 		return "", err
 	}
 	defer run.endIfPanicking()
+	statement.MaxRows, statement.MaxBytes = s.limits()
 	id, err := detached.Submit(ctx, statement)
 	if err != nil {
 		return "", run.end(err, redshift.Summary{})
 	}
 	run.within(s.house.watches.ctx)
-	added := &watch{run: run, id: id, kept: s.kept, detached: detached, turn: make(chan struct{}, 1), done: make(chan struct{})}
+	_, ours := detached.(redshift.Spooled)
+	added := &watch{run: run, id: id, kept: s.kept, detached: detached, ours: ours, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	added.turn <- struct{}{}
 	if !s.house.watches.add(s.watchKey(id), added) {
 		// The same statement once more, by its idempotency key: it runs once and ends once.
@@ -115,6 +118,24 @@ func (s *Session) Fetch(ctx context.Context, id string, wait time.Duration) (red
 	if !ok {
 		return nil, ErrNotDetached
 	}
+	return s.fetch(ctx, detached.Fetch, id, wait)
+}
+
+// FetchPartition gives those of one partition of it.
+func (s *Session) FetchPartition(ctx context.Context, id string, partition int, wait time.Duration) (redshift.Rows, error) {
+	spooled, ok := s.kept.Session.(redshift.Spooled)
+	if !ok {
+		return nil, redshift.ErrNoPartition
+	}
+	return s.fetch(ctx, func(ctx context.Context, id string, wait time.Duration) (redshift.Rows, error) {
+		return spooled.FetchPartition(ctx, id, partition, wait)
+	}, id, wait)
+}
+
+// fetcher asks a transport for rows.
+type fetcher func(ctx context.Context, id string, wait time.Duration) (redshift.Rows, error)
+
+func (s *Session) fetch(ctx context.Context, ask fetcher, id string, wait time.Duration) (redshift.Rows, error) {
 	guard := s.house.overseer.guard(s.access.Claim())
 	ctx, unbind := guard.bind(ctx)
 	release := func() {
@@ -122,7 +143,7 @@ func (s *Session) Fetch(ctx context.Context, id string, wait time.Duration) (red
 		unbind()
 	}
 	watched := s.house.watches.find(s.watchKey(id))
-	result, err := fetch(ctx, detached, watched, id, wait)
+	result, err := watched.fetch(ctx, ask, id, wait)
 	if err != nil {
 		defer release()
 		return nil, guard.or(err)
@@ -135,19 +156,20 @@ func (s *Session) Fetch(ctx context.Context, id string, wait time.Duration) (red
 	return fetched, nil
 }
 
-func fetch(ctx context.Context, detached redshift.Detached, watched *watch, id string, wait time.Duration) (result redshift.Rows, err error) {
-	if watched == nil {
-		return detached.Fetch(ctx, id, wait)
+// fetch asks when it is our turn. A nil watch is of a statement that has ended.
+func (w *watch) fetch(ctx context.Context, ask fetcher, id string, wait time.Duration) (result redshift.Rows, err error) {
+	if w == nil {
+		return ask(ctx, id, wait)
 	}
-	err = watched.inTurn(ctx, wait, func(wait time.Duration) (ended bool, err error) {
-		result, err = detached.Fetch(ctx, id, wait)
-		return err == nil || isEnd(err), err
+	err = w.inTurn(ctx, wait, func(wait time.Duration) (ended bool, err error) {
+		result, err = ask(ctx, id, wait)
+		return err == nil || w.isEnd(err), err
 	})
 	switch {
 	case err == nil:
-		watched.finish.Do(func() { close(watched.done) })
-	case isEnd(err):
-		watched.end(err, redshift.Summary{})
+		w.finish.Do(func() { close(w.done) })
+	case w.isEnd(err):
+		w.end(err, redshift.Summary{})
 	}
 	return result, err
 }
@@ -185,7 +207,12 @@ func (s *Session) Cancel(ctx context.Context, id string) error {
 	return detached.Cancel(ctx, id)
 }
 
-func isEnd(err error) bool {
+// isEnd tells the error of a statement from that of asking. What runs here can be asked without
+// anything failing on the way.
+func (w *watch) isEnd(err error) bool {
+	if w.ours {
+		return !errors.Is(err, redshift.ErrRunning) && !errors.Is(err, redshift.ErrNoPartition) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	}
 	var refusal *redshift.Error
 	return errors.As(err, &refusal) || errors.Is(err, redshift.ErrCanceled) || errors.Is(err, redshift.ErrNotFound)
 }
@@ -250,14 +277,17 @@ func (w *watch) sleep(pause time.Duration) bool {
 	case <-w.done:
 		return false
 	case <-w.run.ctx.Done():
-		if why := w.run.causeOr(errStopped); why != errStopped {
+		switch why := w.run.causeOr(errStopped); {
+		case why != errStopped:
 			w.stop(why)
+		case w.ours:
+			w.stop(redshift.ErrCanceled)
 		}
 		return false
 	}
 }
 
-// errStopped is that the gateway ends, and the statement goes on.
+// errStopped is that the gateway ends; a statement that is not its own goes on.
 var errStopped = errors.New("nobody watches any more")
 
 // stop cancels what ran too long, or has lost its grant.

@@ -66,12 +66,12 @@ func (s seconds) time() time.Time {
 
 func (a describeAnswer) execution() redshift.Execution {
 	e := redshift.Execution{
-		ID: a.ID, State: a.Status, HasResult: a.HasResultSet, RowCount: -1, Bytes: a.ResultSize,
+		ID: a.ID, State: a.Status, HasResult: a.HasResultSet, RowCount: -1, Bytes: -1,
 		CreatedAt: a.CreatedAt.time(), UpdatedAt: a.UpdatedAt.time(),
 		Duration: time.Duration(max(a.Duration, 0)), QueryID: max(a.RedshiftQueryID, 0),
 	}
 	if a.HasResultSet {
-		e.RowCount = a.ResultRows
+		e.RowCount, e.Bytes = a.ResultRows, a.ResultSize
 	}
 	if a.Status == redshift.Failed {
 		e.Error = a.failure()

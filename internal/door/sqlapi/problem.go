@@ -46,6 +46,7 @@ func problemOf(err error) (problem web.Problem, retryAfter time.Duration) {
 	var scope *warehouse.ScopeError
 	var busy *redshift.BusyError
 	var access *redshift.AccessError
+	var tooLarge *redshift.TooLargeError
 	switch {
 	case errors.As(err, &ours):
 		return ours.Problem, ours.retryAfter
@@ -69,6 +70,15 @@ func problemOf(err error) (problem web.Problem, retryAfter time.Duration) {
 		return unavailable("Nothing was run, because the token cannot be checked at the moment. Keep it, and try again."), 5 * time.Second
 	case errors.Is(err, warehouse.ErrNotDetached):
 		return web.Problem{Type: "not-detached", Status: http.StatusNotImplemented, Detail: "This warehouse cannot run statements in the background. Use POST /v1/query."}, 0
+	case errors.As(err, &tooLarge):
+		return web.Problem{
+			Type: "result-too-large", Status: http.StatusUnprocessableEntity, Title: "The result is too large to be kept",
+			Detail: "The statement was cancelled: this gateway keeps " + tooLarge.Limit + ". POST /v1/query streams a result of any size; max_rows makes it smaller.",
+		}, 0
+	case errors.Is(err, redshift.ErrNoPartition):
+		return web.Problem{Type: "unknown-partition", Status: http.StatusNotFound, Detail: "The result has no such partition. GET /v1/statements/{id} lists those it has; without partition, all rows come."}, 0
+	case errors.Is(err, redshift.ErrForgotten):
+		return web.Problem{Type: "statement-lost", Status: http.StatusConflict, Detail: "This request_id was used before, and the gateway stopped before it could note whether the statement ran. See what it has done, then send it with a new request_id."}, 0
 	case errors.Is(err, redshift.ErrCanceled):
 		return web.Problem{Type: "statement-canceled", Status: http.StatusConflict, Detail: "The statement was cancelled before it ended."}, 0
 	case errors.Is(err, redshift.ErrRunning):

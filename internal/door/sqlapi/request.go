@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -346,6 +347,22 @@ func readWait(r *http.Request) (time.Duration, error) {
 		return parseWait(values[0])
 	}
 	return 0, badRequest("wait is given twice.")
+}
+
+// wholeResult stands for no partition.
+const wholeResult = -1
+
+// readPartition reads ?partition=.
+func readPartition(r *http.Request) (int, error) {
+	values := r.URL.Query()["partition"]
+	if len(values) == 0 {
+		return wholeResult, nil
+	}
+	number, err := strconv.ParseUint(values[0], 10, 31)
+	if err != nil || len(values) > 1 {
+		return 0, badRequest("partition is one number, from 0 on.")
+	}
+	return int(number), nil
 }
 
 // readInt64 reads ?int64=.

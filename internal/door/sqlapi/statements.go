@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -53,11 +54,11 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, access *grant.Acces
 		return err
 	}
 	defer session.Close()
+	session.LimitRows(q.maxRows)
 	statement, err := a.start(r.Context(), session, access, q)
 	if err != nil {
 		return err
 	}
-	session.LimitRows(q.maxRows)
 	rows, err := session.Fetch(r.Context(), statement.RemoteID, q.wait)
 	switch {
 	case r.Context().Err() != nil:
@@ -78,7 +79,7 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, access *grant.Acces
 	case errors.Is(err, redshift.ErrRunning):
 		w.Header().Set("Location", "/v1/statements/"+statement.ID)
 		w.Header().Set("Retry-After", "1")
-		return writeJSON(w, http.StatusAccepted, describe(statement, redshift.Execution{State: redshift.Started, RowCount: -1}))
+		return writeJSON(w, http.StatusAccepted, a.describe(r.Context(), statement, redshift.Execution{State: redshift.Started, RowCount: -1, Bytes: -1}))
 	case err != nil:
 		return err
 	}
@@ -112,7 +113,7 @@ func (a *API) start(ctx context.Context, session *warehouse.Session, access *gra
 			Type: "request-id-used", Status: http.StatusConflict, Detail: "This request_id belongs to another statement of this connection. Use a new one for each.",
 		}}
 	case errors.Is(err, grant.ErrExists):
-		statement = kept
+		statement, run.Resubmitted = kept, true
 	case err != nil:
 		return store.Statement{}, fmt.Errorf("%w: create statement: %w", errStore, err)
 	}
@@ -234,7 +235,7 @@ func (a *API) status(w http.ResponseWriter, r *http.Request, access *grant.Acces
 	if !execution.State.Final() {
 		w.Header().Set("Retry-After", "1")
 	}
-	return writeJSON(w, http.StatusOK, describe(statement, execution))
+	return writeJSON(w, http.StatusOK, a.describe(r.Context(), statement, execution))
 }
 
 // rows answers GET /v1/statements/{id}/rows, as often as asked until they are gone.
@@ -247,13 +248,22 @@ func (a *API) rows(w http.ResponseWriter, r *http.Request, access *grant.Access)
 	if err != nil {
 		return err
 	}
+	partition, err := readPartition(r)
+	if err != nil {
+		return err
+	}
 	statement, session, err := a.find(r, access)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
 	session.LimitRows(statement.MaxRows)
-	rows, err := session.Fetch(r.Context(), statement.RemoteID, wait)
+	var rows redshift.Rows
+	if partition == wholeResult {
+		rows, err = session.Fetch(r.Context(), statement.RemoteID, wait)
+	} else {
+		rows, err = session.FetchPartition(r.Context(), statement.RemoteID, partition, wait)
+	}
 	if err != nil {
 		return err
 	}
@@ -278,30 +288,40 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, access *grant.Acces
 		return err
 	}
 	if execution.State == redshift.Finished || execution.State == redshift.Failed {
-		return writeJSON(w, http.StatusOK, describe(statement, execution))
+		return writeJSON(w, http.StatusOK, a.describe(r.Context(), statement, execution))
 	}
 	statement.CanceledAt = a.config.Now()
 	if err := a.config.Statements.UpdateStatement(r.Context(), statement); err != nil {
 		return fmt.Errorf("%w: keep that a statement was cancelled: %w", errStore, err)
 	}
 	if execution.State.Final() {
-		return writeJSON(w, http.StatusOK, describe(statement, execution))
+		return writeJSON(w, http.StatusOK, a.describe(r.Context(), statement, execution))
 	}
-	return writeJSON(w, http.StatusAccepted, describe(statement, execution))
+	return writeJSON(w, http.StatusAccepted, a.describe(r.Context(), statement, execution))
 }
 
 // statusDocument is how a statement is doing.
 type statusDocument struct {
-	StatementID string          `json:"statement_id"`
-	Status      string          `json:"status"`
-	Warehouse   string          `json:"warehouse"`
-	RequestID   string          `json:"request_id,omitempty"`
-	RowCount    *int64          `json:"row_count,omitempty"`
-	CreatedAt   time.Time       `json:"created_at"`
-	ExpiresAt   time.Time       `json:"expires_at"`
-	DurationMS  int64           `json:"duration_ms,omitempty"`
-	Rows        string          `json:"rows,omitempty"` // where they are, once there are any
-	Error       json.RawMessage `json:"error,omitempty"`
+	StatementID string              `json:"statement_id"`
+	Status      string              `json:"status"`
+	Warehouse   string              `json:"warehouse"`
+	RequestID   string              `json:"request_id,omitempty"`
+	RowCount    *int64              `json:"row_count,omitempty"`  // so far, while it runs
+	ByteCount   *int64              `json:"byte_count,omitempty"` // so far, while it runs
+	Truncated   bool                `json:"truncated,omitempty"`
+	CreatedAt   time.Time           `json:"created_at"`
+	ExpiresAt   time.Time           `json:"expires_at"`
+	DurationMS  int64               `json:"duration_ms,omitempty"`
+	Rows        string              `json:"rows,omitempty"` // where they are, once there are any
+	Partitions  []partitionDocument `json:"partitions,omitempty"`
+	Error       json.RawMessage     `json:"error,omitempty"`
+}
+
+// partitionDocument is a part of a result that can be read by itself, at the same time as others.
+type partitionDocument struct {
+	RowCount  int64  `json:"row_count"`
+	ByteCount int64  `json:"byte_count"`
+	Rows      string `json:"rows"`
 }
 
 // The statuses of a statement.
@@ -312,17 +332,21 @@ const (
 	statusCanceled = "CANCELED"
 )
 
-func describe(statement store.Statement, execution redshift.Execution) statusDocument {
+func (a *API) describe(ctx context.Context, statement store.Statement, execution redshift.Execution) statusDocument {
 	document := statusDocument{
 		StatementID: statement.ID, Status: statusRunning, Warehouse: statement.Warehouse, RequestID: statement.RequestID,
 		CreatedAt: statement.CreatedAt.UTC(), ExpiresAt: statement.ExpiresAt.UTC(), DurationMS: execution.Duration.Milliseconds(),
+		RowCount: unlessUnknown(execution.RowCount), ByteCount: unlessUnknown(execution.Bytes), Truncated: execution.Truncated,
+	}
+	if !execution.ExpiresAt.IsZero() && execution.ExpiresAt.Before(statement.ExpiresAt) {
+		document.ExpiresAt = execution.ExpiresAt.UTC()
 	}
 	switch execution.State {
 	case redshift.Finished:
 		document.Status = statusFinished
 		document.Rows = "/v1/statements/" + statement.ID + "/rows"
-		if execution.RowCount >= 0 {
-			document.RowCount = &execution.RowCount
+		for number, partition := range execution.Partitions {
+			document.Partitions = append(document.Partitions, partitionDocument{partition.RowCount, partition.Bytes, document.Rows + "?partition=" + strconv.Itoa(number)})
 		}
 	case redshift.Failed:
 		document.Status = statusFailed
@@ -330,9 +354,17 @@ func describe(statement store.Statement, execution redshift.Execution) statusDoc
 		if failure == nil {
 			failure = &redshift.Error{Message: "the statement failed"}
 		}
-		document.Error = sqlProblem(failure).JSON("")
+		problem, _ := a.explain(ctx, failure)
+		document.Error = problem.JSON("")
 	case redshift.Aborted:
 		document.Status = statusCanceled
 	}
 	return document
+}
+
+func unlessUnknown(count int64) *int64 {
+	if count < 0 {
+		return nil
+	}
+	return &count
 }
