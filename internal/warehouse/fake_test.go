@@ -25,6 +25,8 @@ type cluster struct {
 	connects int
 	refuse   error
 	attached bool                     // sessions cannot detach
+	ours     bool                     // they run their statements in this process
+	failure  error                    // of a statement that failed; nil is Redshift's
 	running  map[string]chan struct{} // submitted statements by id, closed when they end
 	outcome  map[string]redshift.State
 	waiting  int // callers that wait in Describe or Fetch
@@ -58,6 +60,9 @@ func (c *cluster) Connect(_ context.Context, person grant.Person) (redshift.Sess
 	s := &fakeSession{cluster: c, user: person.DatabaseUser}
 	if c.attached {
 		return struct{ redshift.Session }{s}, nil
+	}
+	if c.ours {
+		return ours{s}, nil
 	}
 	return s, nil
 }
@@ -152,6 +157,9 @@ func (s *fakeSession) Fetch(ctx context.Context, id string, wait time.Duration) 
 	defer s.mu.Unlock()
 	switch s.outcome[id] {
 	case redshift.Failed:
+		if s.failure != nil {
+			return nil, s.failure
+		}
 		return nil, &redshift.Error{SQLState: "22012", Message: "division by zero"}
 	case redshift.Aborted:
 		return nil, redshift.ErrCanceled

@@ -48,8 +48,7 @@ func (r *rows) Next() bool {
 func (r *rows) finish(limit string) bool {
 	r.over, r.limit = true, limit
 	if r.run != nil {
-		r.run.read(r.bytes)
-		_ = r.run.end(r.Err(), r.Summary())
+		_ = r.run.endAfter(r.bytes, r.Err(), r.Summary())
 	}
 	return false
 }
@@ -87,8 +86,7 @@ func (r *rows) Close() error {
 		if !r.over && outcome == nil {
 			outcome = redshift.ErrCanceled
 		}
-		r.run.read(r.bytes)
-		_ = r.run.end(outcome, r.Summary())
+		_ = r.run.endAfter(r.bytes, outcome, r.Summary())
 		r.run.cancel()
 	}
 	if r.release != nil {

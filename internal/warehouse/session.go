@@ -199,9 +199,6 @@ func (r *run) causeOr(err error) error {
 	return err
 }
 
-// read notes how much of the result was handed on, for the record of the end.
-func (r *run) read(bytes int64) { r.record.Bytes = bytes }
-
 var errPanicked = errors.New("the gateway failed")
 
 // endIfPanicking is deferred: a fault of ours must not keep a place for ever.
@@ -216,6 +213,11 @@ func (r *run) endIfPanicking() {
 // end writes the record of the end and frees the place. The first call counts. It does not cancel:
 // rows that are being read may still need the context.
 func (r *run) end(err error, summary redshift.Summary) error {
+	return r.endAfter(0, err, summary)
+}
+
+// endAfter is end, when so many bytes were handed on.
+func (r *run) endAfter(bytes int64, err error, summary redshift.Summary) error {
 	err = r.causeOr(err)
 	r.ended.Do(func() {
 		r.release()
@@ -223,6 +225,7 @@ func (r *run) end(err error, summary redshift.Summary) error {
 		end := r.record
 		end.Kind, end.Time = StatementEnded, r.house.config.Now()
 		end.Outcome, end.SQLState = outcomeOf(err)
+		end.Bytes = bytes
 		end.Rows, end.Truncated, end.QueryID = summary.RowCount, summary.Truncated, summary.QueryID
 		end.Duration = end.Time.Sub(r.started)
 		// The app may be gone; what it did is recorded all the same.

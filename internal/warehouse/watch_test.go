@@ -3,6 +3,7 @@ package warehouse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -173,6 +174,70 @@ func TestCloseLeavesStatementsRunning(t *testing.T) {
 		if c.outcome[id] != "" {
 			t.Error("closing the gateway cancelled a statement in the background")
 		}
+	})
+}
+
+// ours runs its statements in this process.
+type ours struct{ *fakeSession }
+
+func (ours) FetchPartition(_ context.Context, _ string, partition int, _ time.Duration) (redshift.Rows, error) {
+	return nil, fmt.Errorf("partition %d: %w", partition, redshift.ErrNoPartition)
+}
+
+func TestCloseEndsWhatRunsInThisProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, c, j := house(t, nil)
+		c.ours = true
+		id := submit(t, open(t, w, access("ann", read)), "a")
+		w.Close()
+		if c.outcome[id] != redshift.Aborted {
+			t.Error("it runs on, and nobody will ever see its end")
+		}
+		if end := j.only(t, StatementEnded); end.Outcome != Canceled {
+			t.Errorf("on record %+v", end)
+		}
+	})
+}
+
+func TestErrorsOfWhatRunsInThisProcessAreItsEnd(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		TooLarge: &redshift.TooLargeError{Limit: "1 byte"}, Refused: &redshift.AccessError{Err: errors.New("not trusted")}, Lost: errors.New("disk full"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, c, j := house(t, nil)
+			c.ours, c.failure = true, err
+			session := open(t, w, access("ann", read))
+			id := submit(t, session, "a")
+			if _, err := session.FetchPartition(t.Context(), id, 0, 0); !errors.Is(err, redshift.ErrNoPartition) {
+				t.Error(err)
+			}
+			c.end(id, redshift.Failed)
+			if _, got := session.Fetch(t.Context(), id, time.Minute); !errors.Is(got, err) {
+				t.Errorf("%v, want %v", got, err)
+			}
+			if end := j.only(t, StatementEnded); end.Outcome != want {
+				t.Errorf("on record %+v, want %s", end, want)
+			}
+			w.Close()
+		})
+	}
+}
+
+func TestLimitsReachATransportThatKeepsResults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, c, _ := house(t, nil)
+		limited := access("ann", read)
+		limited.Grant.Limits.MaxRows, limited.Grant.Limits.MaxBytes = 100, 5000
+		session := open(t, w, limited)
+		session.LimitRows(7)
+		submit(t, session, "a")
+		if ran := c.ran[0]; ran.MaxRows != 7 || ran.MaxBytes != 5000 {
+			t.Errorf("%+v", ran)
+		}
+		w.Close()
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/spool"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/internal/web"
@@ -30,10 +31,20 @@ type cluster struct {
 	aborted  map[string]bool
 	canceled chan string // tells of each cancelled statement
 	failures map[string]error
+	spool    *spool.Spool // keeps results; nil has the transport keep them
 }
 
-func (c *cluster) Connect(context.Context, grant.Person) (redshift.Session, error) {
+func (c *cluster) Connect(_ context.Context, person grant.Person) (redshift.Session, error) {
+	if c.spool != nil {
+		return onSpool{&session{c}, c.spool.For(spool.Owner{Tenant: person.Tenant, Person: person.ID}, &session{c})}, nil
+	}
 	return &session{c}, nil
+}
+
+// onSpool has results in the background kept beside the session.
+type onSpool struct {
+	redshift.Session
+	*spool.Statements
 }
 
 func (c *cluster) statements() []redshift.Statement {

@@ -48,6 +48,7 @@ type Config struct {
 // API is the door.
 type API struct {
 	config      Config
+	started     time.Time
 	compressors encode.Compressors
 }
 
@@ -65,7 +66,7 @@ func New(config Config) (*API, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &API{config: config}, nil
+	return &API{config: config, started: config.Now()}, nil
 }
 
 // Register adds the routes.

@@ -113,7 +113,8 @@ func (a *API) start(ctx context.Context, session *warehouse.Session, access *gra
 			Type: "request-id-used", Status: http.StatusConflict, Detail: "This request_id belongs to another statement of this connection. Use a new one for each.",
 		}}
 	case errors.Is(err, grant.ErrExists):
-		statement, run.Resubmitted = kept, true
+		// This gateway knows what it has submitted; of what one before it has, nobody may know.
+		statement, run.Resubmitted = kept, kept.CreatedAt.Before(a.started)
 	case err != nil:
 		return store.Statement{}, fmt.Errorf("%w: create statement: %w", errStore, err)
 	}
