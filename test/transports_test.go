@@ -73,12 +73,13 @@ func TestTransportsGiveTheSameRows(t *testing.T) {
 			continue
 		}
 		for name, w := range worlds {
-			got := w.query(t, tokens[name], sql)
-			if diff := cmp.Diff(want.Columns, declared(got.Columns, want.Columns)); diff != "" {
-				t.Errorf("%s: columns by wire and by %s (-+):\n%s", sql, name, diff)
-			}
-			if diff := cmp.Diff(want.Rows, got.Rows); diff != "" {
-				t.Errorf("%s: rows by wire and by %s (-+):\n%s", sql, name, diff)
+			for way, got := range map[string]answer{"": w.query(t, tokens[name], sql), " in the background": w.background(t, tokens[name], sql)} {
+				if diff := cmp.Diff(want.Columns, declared(got.Columns, want.Columns)); diff != "" {
+					t.Errorf("%s: columns by wire and by %s%s (-+):\n%s", sql, name, way, diff)
+				}
+				if diff := cmp.Diff(want.Rows, got.Rows); diff != "" {
+					t.Errorf("%s: rows by wire and by %s%s (-+):\n%s", sql, name, way, diff)
+				}
 			}
 		}
 	}

@@ -13,7 +13,7 @@ var hostile = []string{
 }
 
 // leaks are words of a stack trace, of SQL, or of a file system.
-var leaks = regexp.MustCompile(`goroutine|runtime error|panic|\.go:\d+|SQLSTATE|pq:|pgx|sqlite|SELECT |/tmp/|/home/|/root/|/work/|access_tokens|127\.0\.0\.1:`)
+var leaks = regexp.MustCompile(`goroutine|runtime error|panic|\.go:\d+|SQLSTATE|pq:|\bpgx\b|sqlite|SELECT |/tmp/|/home/|/root/|/work/|access_tokens|127\.0\.0\.1:`)
 
 // described is what RFC 6749 §5.2 allows in a description.
 var described = regexp.MustCompile(`^[\x20-\x21\x23-\x5b\x5d-\x7e]*$`)

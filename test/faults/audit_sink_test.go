@@ -187,7 +187,7 @@ func (zeros) Read(p []byte) (int, error) {
 // F11: keys change under load, and nobody notices.
 func TestF11KeysChangeUnderLoad(t *testing.T) {
 	t.Parallel()
-	s := startSite(t)
+	s := startSite(t, func(s *site) { s.config.Limits.TokenRequestsPerMinute = 100000 }) // the load is one app's
 	operator := admin.NewClient(filepath.Join(s.data, gateway.AdminSocket))
 	stop, failures := make(chan struct{}), make(chan error, 100)
 	var ended []chan struct{}

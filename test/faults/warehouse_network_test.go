@@ -151,11 +151,11 @@ func TestF20CutAnswerIsNeverTakenForWhole(t *testing.T) {
 func TestF20CutResultIsAnError(t *testing.T) {
 	t.Parallel()
 	s := startSite(t)
-	token := s.token(t, "alice")
 	const query = "select * from tickit.event order by eventid limit 3000"
-	whole := s.mustSQL(t, token, query)
+	whole := s.mustSQL(t, s.token(t, "alice"), query)
 	for range long(2, 50) {
 		s.dataAPI.reset()
+		token := s.token(t, "alice") // many rounds take longer than a token lives
 		s.dataAPI.set(proxyFault{cutAfter: 2000 + rand.Int64N(int64(len(whole.body)))})
 		got, err := s.sql(t.Context(), token, query)
 		s.dataAPI.set(proxyFault{})
@@ -164,7 +164,7 @@ func TestF20CutResultIsAnError(t *testing.T) {
 		}
 	}
 	s.dataAPI.reset()
-	if got := s.mustSQL(t, token, query); len(got.rows) != len(whole.rows) {
+	if got := s.mustSQL(t, s.token(t, "alice"), query); len(got.rows) != len(whole.rows) {
 		t.Errorf("%d rows afterwards, want %d", len(got.rows), len(whole.rows))
 	}
 }

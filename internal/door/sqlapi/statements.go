@@ -340,12 +340,15 @@ func (a *API) describe(ctx context.Context, statement store.Statement, execution
 		RowCount: unlessUnknown(execution.RowCount), ByteCount: unlessUnknown(execution.Bytes), Truncated: execution.Truncated,
 	}
 	if !execution.ExpiresAt.IsZero() && execution.ExpiresAt.Before(statement.ExpiresAt) {
-		document.ExpiresAt = execution.ExpiresAt.UTC()
+		document.ExpiresAt = execution.ExpiresAt.UTC().Truncate(time.Millisecond)
 	}
 	switch execution.State {
 	case redshift.Finished:
 		document.Status = statusFinished
 		document.Rows = "/v1/statements/" + statement.ID + "/rows"
+		if len(execution.Partitions) == 1 {
+			break // it is what Rows gives
+		}
 		for number, partition := range execution.Partitions {
 			document.Partitions = append(document.Partitions, partitionDocument{partition.RowCount, partition.Bytes, document.Rows + "?partition=" + strconv.Itoa(number)})
 		}
