@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"crypto/rand"
 	"database/sql"
 	"encoding/base64"
 	"flag"
@@ -172,6 +173,17 @@ func brokenGateway() []breakage {
 		{link: "certificate", cause: "expiring", how: "the certificate ends in two days", arrange: func(t *testing.T, w *world) []string {
 			return []string{"log:", w.certificate(t, "localhost", -time.Hour, 48*time.Hour)}
 		}},
+		{link: "files", cause: "open_secret", how: "`chmod 644` of the client secret", arrange: func(t *testing.T, w *world) []string {
+			path := w.write(t, "open.secret", twin.DefaultClientSecret)
+			must(t, os.Chmod(path, 0o644))
+			return []string{"/client.secret", "/open.secret"}
+		}},
+		{link: "kms", cause: "denied", how: "the key's policy leaves the gateway out", arrange: byKMS(func(w *world, arn string) string { w.twin.KMS.Deny(arn, true); return arn })},
+		{link: "kms", cause: "unusable", how: "the key is disabled", arrange: byKMS(func(w *world, arn string) string { w.twin.KMS.Disable(arn, true); return arn })},
+		{link: "kms", cause: "no_key", how: "the key's ARN is misspelt", arrange: byKMS(func(_ *world, arn string) string { return arn + "0" })},
+		{link: "kms", cause: "unreachable", how: "KMS cannot be reached", arrange: func(t *testing.T, _ *world) []string {
+			return []string{"log:", "keys: {kms: {key: \"" + twin.KeyARN + "\", endpoint: \"http://" + closedPort(t) + "\"}}\nlog:"}
+		}},
 		{link: "store", cause: "unreachable", how: "PostgreSQL is not there", arrange: func(t *testing.T, w *world) []string {
 			w.write(t, "dsn", "postgres://gateway@"+closedPort(t)+"/gateway?sslmode=disable&connect_timeout=2")
 			return []string{"log:", "store: {dsn: \"file:" + w.folder + "/dsn\"}\nlog:"}
@@ -201,6 +213,14 @@ func brokenGateway() []breakage {
 			_, _ = io.WriteString(w, `{"keys":[{"kid":"old"}]}`)
 			return true
 		})},
+	}
+}
+
+// byKMS configures a key of the twin's KMS that something is wrong with.
+func byKMS(spoil func(*world, string) string) func(*testing.T, *world) []string {
+	return func(_ *testing.T, w *world) []string {
+		arn := spoil(w, w.twin.KMS.CreateKey(strings.ToLower(rand.Text()), nil))
+		return []string{"log:", "keys: {kms: {key: \"" + arn + "\", endpoint: \"" + w.twin.URL() + "\"}}\nlog:"}
 	}
 }
 
@@ -416,6 +436,7 @@ func (w *world) eachChainIsWhole(t *testing.T) {
 		{"a cluster by the Data API", "dora", "", "dora", []string{"transport: auto", noWire}, []string{"sts", "role", "credentials", "dataapi"}},
 		{"a workgroup by both transports", "", "", "shared", []string{"cluster: tickit", "workgroup: " + twin.Workgroup}, []string{"sts", "role", "credentials", "network", "encryption", "password", "login", "dataapi"}},
 		{"a workgroup by the Data API", "", "", "IAMR:shiftgrant-tickit", []string{"transport: auto", noWire, "cluster: tickit", "workgroup: " + twin.Workgroup}, []string{"sts", "role", "credentials", "dataapi"}},
+		{"keys under KMS", "dora", "", "dora", []string{"transport: auto", noWire, "log:", "keys: {kms: {key: \"" + twin.KeyARN + "\", endpoint: \"" + w.twin.URL() + "\"}}\nlog:"}, []string{"sts", "role", "credentials", "dataapi"}},
 		{"Identity Center", "alice", "alice@example.com", "alice", center, []string{"network", "encryption", "login"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -487,6 +508,7 @@ var (
 	dates     = regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d|20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 	numbers   = regexp.MustCompile(`\b1[78]\d{8}\b`)
 	keyIDs    = regexp.MustCompile(`\([A-Za-z0-9_-]{43}\)`)
+	kmsKeys   = regexp.MustCompile(`key/[a-z0-9]{20,}`)
 	folders   = regexp.MustCompile(`/[^ ,:]*/(TestDoctor[^/ ,:]*/001)`)
 )
 
@@ -498,6 +520,7 @@ func (w *world) steady(text string) string {
 	text = dates.ReplaceAllString(text, "TIME")
 	text = numbers.ReplaceAllString(text, "SECONDS")
 	text = keyIDs.ReplaceAllString(text, "(KEY)")
+	text = kmsKeys.ReplaceAllString(text, "key/KEY")
 	text = ports.ReplaceAllString(text, "port PORT")
 	text = pauses.ReplaceAllString(text, "in SECONDS")
 	text = keyTimes.ReplaceAllString(text, "signing-TIME.pem")
@@ -518,6 +541,8 @@ func TestEveryCauseIsTried(t *testing.T) {
 		"clock unknown":         "needs AWS and the identity provider to be away; the script of the command has it",
 		"configuration missing": "TestFilesThatAreNotThereAreTold",
 		"files unreadable":      "the superuser, as whom tests may run, can read every file",
+		"kms no_credentials":    "the tests have credentials; TestKMSIsToldInItsWords",
+		"kms other":             "a fault of AWS",
 		"issuer untrusted":      "TestLoginRefusalsAreToldApart",
 		"issuer private":        "needs an issuer at a private address that is not this machine",
 		"issuer slow":           "takes its time",

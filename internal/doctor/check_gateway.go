@@ -64,7 +64,31 @@ func checkFiles(_ context.Context, v *visit) finding {
 	case err != nil:
 		return broken("damaged_key", nil, "fault", oneLine(err.Error()))
 	}
+	for _, path := range referredFiles(v.gateway) {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
+			return weak("open_secret", nil, "path", path)
+		}
+	}
 	return whole("%s and %s in it and beside it are private", v.gateway.Data, count(len(paths), "secret file"))
+}
+
+// referredFiles hold secrets that are not the gateway's own. Who mounts them, as containers do, may
+// have given them to a group on purpose.
+func referredFiles(config *gateway.Config) []string {
+	references := []gateway.SecretRef{config.Store.DSN, config.Keys.Seal, config.Keys.Rotation}
+	for _, u := range config.Upstreams {
+		references = append(references, u.ClientSecret)
+	}
+	for _, a := range config.Apps {
+		references = append(references, a.Secret)
+	}
+	var paths []string
+	for _, r := range references {
+		if path := r.File(); path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 func checkFolder(path string) *finding {
@@ -162,6 +186,37 @@ func checkCertificate(_ context.Context, v *visit) finding {
 		return weak("expiring", nil, "until", until)
 	}
 	return whole("for %s, until %s", strings.Join(leaf.DNSNames, ", "), until)
+}
+
+func usesKMS(v *visit) bool { return v.gateway != nil && v.gateway.Keys.KMS.Key != "" }
+
+// kmsWords are in what package kms says: the codes of AWS, and its own words.
+var kmsWords = []struct{ word, cause string }{
+	{"AWS_ACCESS_KEY_ID", "no_credentials"},
+	{"UnrecognizedClientException", "no_credentials"},
+	{"ExpiredTokenException", "no_credentials"},
+	{"AccessDeniedException", "denied"},
+	{"NotFoundException", "no_key"},
+	{"DisabledException", "unusable"},
+	{"KMSInvalidStateException", "unusable"},
+	{"InvalidKeyUsageException", "unusable"},
+	{"UnsupportedOperationException", "unusable"},
+	{"call KMS", "unreachable"},
+}
+
+func checkKMS(ctx context.Context, v *visit) finding {
+	err := gateway.TryKMS(ctx, *v.gateway, v.config.Now)
+	if err == nil {
+		return whole("%s seals and opens", v.gateway.Keys.KMS.Key)
+	}
+	cause := "other"
+	for _, w := range kmsWords {
+		if strings.Contains(err.Error(), w.word) {
+			cause = w.cause
+			break
+		}
+	}
+	return broken(cause, nil, "key", v.gateway.Keys.KMS.Key, "fault", oneLine(err.Error()))
 }
 
 func checkStore(ctx context.Context, v *visit) finding {

@@ -70,6 +70,7 @@ func GatewayLinks() []Link {
 				{Name: "unreadable", What: "{path} cannot be read by this account", Remedy: "run doctor as the gateway's own account: `sudo -u shiftgrant shiftgrant doctor --config {config}`; or hand the files to it: `chown -R shiftgrant: {data}`"},
 				{Name: "open_folder", What: "others can enter the data folder {path}", Remedy: "`chmod 700 {path}`"},
 				{Name: "open_file", What: "others can read {path}, which is secret", Remedy: "`chmod 600 {path}`; if somebody may have read it, replace what is in it"},
+				{Name: "open_secret", Weak: true, What: "everybody on this machine can read the secret in {path}", Remedy: "`chmod o= {path}`, and leave it to the gateway's account or group"},
 				{Name: "damaged_key", What: "a signing key cannot be used: {fault}", Remedy: "restore {data}/keys from your backup (docs/operations.md)"},
 			},
 		},
@@ -99,6 +100,18 @@ func GatewayLinks() []Link {
 			Causes: []Cause{
 				{Name: "wrong", What: "this machine's clock is {skew} than that of {source}: AWS and identity providers refuse what is signed at another time", Remedy: "set it, and keep it right: `timedatectl set-ntp true`, or `chronyc makestep`"},
 				{Name: "unknown", Weak: true, What: "neither AWS nor an identity provider answered to compare it with", Remedy: "look at the links upstream and sts; `timedatectl` says whether this machine's clock is kept right"},
+			},
+		},
+		{
+			Name: "kms", Title: "AWS KMS", Needs: []string{"configuration", "clock"}, Limit: slow, check: checkKMS, applies: usesKMS,
+			Tries: "seals and opens a few bytes by the key of `keys.kms`, as a start of the gateway does with its keys",
+			Causes: []Cause{
+				{Name: "no_credentials", What: "the gateway has no AWS credentials of its own that AWS takes: {fault}", Remedy: "give its process a role (instance profile, task role, IRSA), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; run doctor with the same"},
+				{Name: "denied", What: "the gateway may not use {key}: {fault}", Remedy: "allow its role kms:Encrypt and kms:Decrypt in the key policy of {key}, or by IAM"},
+				{Name: "no_key", What: "there is no key {key}", Remedy: "correct `keys.kms.key`: `aws kms list-aliases`, `aws kms describe-key`"},
+				{Name: "unusable", What: "{key} cannot be used: {fault}", Remedy: "`aws kms enable-key --key-id {key}`; if it is to be deleted: `aws kms cancel-key-deletion --key-id {key}`, and at once"},
+				{Name: "unreachable", What: "KMS does not answer: {fault}", Remedy: "let this machine reach it, or set `keys.kms.endpoint` to a VPC endpoint"},
+				{Name: "other", What: "KMS does not seal and open: {fault}", Remedy: "look the code up in AWS's documentation of Encrypt and Decrypt"},
 			},
 		},
 		{

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -42,6 +43,23 @@ func TestLoginRefusalsAreToldApart(t *testing.T) {
 		if got := loginFault(c.err); got.cause != c.want || got.state != Broken {
 			t.Errorf("%v is %s, want %s", c.err, got.cause, c.want)
 		}
+	}
+}
+
+func TestKMSIsToldInItsWords(t *testing.T) {
+	t.Parallel()
+	config := gateway.Config{Keys: gateway.Keys{KMS: gateway.KMS{Key: "arn:aws:kms:eu-central-1:123456789012:key/one"}}}
+	for code, want := range map[string]string{"UnrecognizedClientException": "no_credentials", "AccessDeniedException": "denied", "DisabledException": "unusable", "KMSInternalException": "other"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Amzn-ErrorType", code)
+			w.WriteHeader(http.StatusBadRequest)
+		}))
+		config.Keys.KMS.Endpoint = server.URL
+		f := checkKMS(t.Context(), &visit{examination: &examination{gateway: &config, config: Config{Now: time.Now}}})
+		if f.cause != want {
+			t.Errorf("%s is %s, want %s", code, f.cause, want)
+		}
+		server.Close()
 	}
 }
 

@@ -29,6 +29,17 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/twintest"
 )
 
+// TestMain gives the gateway AWS credentials of its own, where its process has them: in the environment.
+func TestMain(m *testing.M) {
+	own := twin.DeveloperKeys("admin")
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": own.AccessKeyID, "AWS_SECRET_ACCESS_KEY": own.SecretAccessKey, "AWS_SESSION_TOKEN": ""} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // A world is a gateway and the twin, each behind a front that a test can tell to misbehave. In it
 // everything is whole for dora, who may read the schema tickit and nothing else.
 type world struct {

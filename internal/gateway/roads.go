@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
@@ -87,4 +88,31 @@ func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
 		road.Login, err = c.login(subject)
 	}
 	return road, err
+}
+
+// TryKMS seals and opens a few bytes by the configured key of AWS KMS, as a start of the gateway does
+// with its keys. Nothing is kept.
+func TryKMS(ctx context.Context, config Config, now func() time.Time) (err error) {
+	g := &Gateway{config: config, now: now}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	key, err := g.openKMS()
+	if err != nil || key == nil {
+		return err
+	}
+	purpose := map[string]string{"shiftgrant-key": "doctor"}
+	sealed, err := key.Encrypt(ctx, []byte("a test"), purpose)
+	if err != nil {
+		return err
+	}
+	_, err = key.Decrypt(ctx, sealed, purpose)
+	return err
+}
+
+// File is the file that holds the secret; "" where it is none.
+func (s SecretRef) File() string {
+	name, _ := strings.CutPrefix(s.reference, "file:")
+	if name == s.reference {
+		return ""
+	}
+	return name
 }
