@@ -36,6 +36,8 @@ type metadata struct {
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 	IssInResponses        bool     `json:"authorization_response_iss_parameter_supported"`
 	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
+	Scopes                []string `json:"scopes_supported"`
 
 	keys oidc.KeySet
 }
@@ -73,6 +75,15 @@ func (c *Client) metadata(ctx context.Context) (*metadata, error) {
 	}
 	d.found, d.at, d.failed = fetched, now, nil
 	return fetched, nil
+}
+
+// ScopesSupported lists the scopes that the issuer names in its metadata.
+func (c *Client) ScopesSupported(ctx context.Context) ([]string, error) {
+	metadata, err := c.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(metadata.Scopes), nil
 }
 
 func errOrNil(is bool, err error) error {

@@ -50,15 +50,15 @@ func (s *Session) End(ctx context.Context) error {
 	if err := s.end(ctx); !errors.Is(err, ErrSignedOut) {
 		return err
 	}
-	if err := s.client.revoke(ctx, s.current().Tokens); err != nil {
+	if err := s.client.Revoke(ctx, s.current().Tokens); err != nil {
 		s.client.logger.Warn("signed out here, but the tokens could not be revoked", "issuer", s.client.config.Issuer, "error", err)
 	}
 	return nil
 }
 
-// revoke is RFC 7009: of the refresh token, with which the access tokens end; or of the access
-// token where there is none.
-func (c *Client) revoke(ctx context.Context, held Tokens) error {
+// Revoke ends tokens that the program keeps by itself (RFC 7009): the refresh token, with which the
+// access tokens end; or the access token where there is none.
+func (c *Client) Revoke(ctx context.Context, held Tokens) error {
 	if held == (Tokens{}) {
 		return nil // they are kept elsewhere
 	}

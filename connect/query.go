@@ -214,6 +214,12 @@ type trailer struct {
 	Error     *APIError `json:"error"`
 }
 
+// ReadRows reads a result of the SQL API in NDJSON that the program has asked for by itself.
+func ReadRows(body io.ReadCloser) (*Rows, error) { return openRows(body, func() {}) }
+
+// ReadProblem makes an *APIError of an answer of the SQL API that is none of rows.
+func ReadProblem(response *http.Response) error { return readProblem(response) }
+
 // openRows reads the first line, which has the columns.
 func openRows(body io.ReadCloser, cancel context.CancelFunc) (*Rows, error) {
 	r := &Rows{body: body, cancel: cancel, decoder: jsontext.NewDecoder(body)}

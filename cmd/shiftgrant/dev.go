@@ -57,7 +57,7 @@ Everything listens on loopback only. Ctrl-C ends it and removes what it made.`,
 	flags.StringVar(&options.transport, "transport", "auto", "how SQL travels to the twin: auto, wire (Redshift's own protocol) or dataapi")
 	flags.StringVar(&options.chain, "chain", "web_identity", "how a person's identity becomes access: web_identity or identity_center")
 	flags.StringVar(&options.level, "log-level", "warn", "what to log: debug, info, warn, error")
-	command.AddCommand(newDevToken())
+	command.AddCommand(newDevToken(), newDevBrowse())
 	return command
 }
 

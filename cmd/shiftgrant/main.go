@@ -42,6 +42,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newBackup(), newAudit(), newDoctor())
+	root.AddCommand(newLogin(), newLogout(), newWhoami(), newToken(), newQuery(), newWarehouses())
 	explainUsage(root)
 	return root
 }

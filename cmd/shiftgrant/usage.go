@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,9 +11,14 @@ import (
 
 // Exit codes: a command line that has to be written differently is told apart from a command
 // that failed, so that a script does not try it again.
+// Those of people's commands tell a script what could help: signing in, other SQL, asking again.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed      = 1
+	exitUsage       = 2
+	exitSignIn      = 3
+	exitRefused     = 4
+	exitNotWhole    = 5
+	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
 // usageError is a fault of the command line. It says where to read how the command is written.
@@ -31,8 +37,18 @@ func usage(command *cobra.Command, problem string) error {
 
 func exitCode(err error) int {
 	var wrong *usageError
-	if errors.As(err, &wrong) {
+	var nobody *signedOutError
+	switch {
+	case errors.As(err, &wrong):
 		return exitUsage
+	case errors.As(err, &nobody):
+		return exitSignIn
+	case errors.Is(err, errNotWhole):
+		return exitNotWhole
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case isRefusal(err):
+		return exitRefused
 	}
 	return exitFailed
 }

@@ -34,10 +34,12 @@ type Config struct {
 	Upstreams  []Upstream  `yaml:"upstreams"`
 	Warehouses []Warehouse `yaml:"warehouses"`
 	Apps       []App       `yaml:"apps"`
-	Lifetimes  Lifetimes   `yaml:"lifetimes"`
-	Limits     Limits      `yaml:"limits"`
-	Audit      Audit       `yaml:"audit"`
-	Keys       Keys        `yaml:"keys"`
+	// CommandLine is the built-in app by which `shiftgrant login` signs people in.
+	CommandLine CommandLine `yaml:"command_line"`
+	Lifetimes   Lifetimes   `yaml:"lifetimes"`
+	Limits      Limits      `yaml:"limits"`
+	Audit       Audit       `yaml:"audit"`
+	Keys        Keys        `yaml:"keys"`
 	// TrustedProxies are networks whose X-Forwarded-For is taken, to tell callers apart for limits
 	// and for nothing else.
 	TrustedProxies []string `yaml:"trusted_proxies"`
@@ -151,6 +153,18 @@ type App struct {
 	RefreshIdleLifetime Duration  `yaml:"refresh_idle_lifetime"`
 	RefreshLifetime     Duration  `yaml:"refresh_lifetime"`
 }
+
+// CommandLine says whether people can sign in with the shiftgrant command.
+type CommandLine struct {
+	Disabled bool `yaml:"disabled"`
+}
+
+// CommandLineApp is the id of the command's app, and CommandLineRedirect where it is answered, on
+// whichever port.
+const (
+	CommandLineApp      = "shiftgrant-cli"
+	CommandLineRedirect = "http://127.0.0.1/callback"
+)
 
 // Lifetimes are defaults for all apps; zero takes the value in the comment.
 type Lifetimes struct {
@@ -423,7 +437,20 @@ func (c *Config) checkWarehouses() error {
 	return nil
 }
 
+// addCommandLine registers the built-in app, unless the operator has one of this id.
+func (c *Config) addCommandLine() {
+	taken := slices.ContainsFunc(c.Apps, func(a App) bool { return a.ID == CommandLineApp })
+	if c.CommandLine.Disabled || taken {
+		return
+	}
+	c.Apps = append(slices.Clone(c.Apps), App{
+		ID: CommandLineApp, Name: "shiftgrant command line", Type: string(grant.Public),
+		RedirectURIs: []string{CommandLineRedirect},
+	})
+}
+
 func (c *Config) checkApps() error {
+	c.addCommandLine()
 	var ids []string
 	for i := range c.Apps {
 		app, path := &c.Apps[i], fmt.Sprintf("$.apps[%d]", i)

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shiftgrant/shiftgrant/connect"
+	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/login"
+)
+
+// withProfile gives a command --profile.
+func withProfile(command *cobra.Command) *string {
+	var profile string
+	command.Flags().StringVarP(&profile, "profile", "p", cmp.Or(os.Getenv("SHIFTGRANT_PROFILE"), "default"), "`name` of the login to use, if not in $SHIFTGRANT_PROFILE")
+	// What completes must not be run: it prints names of files and nothing else.
+	_ = command.RegisterFlagCompletionFunc("profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		shelf, err := openShelf()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		names, _ := shelf.Profiles()
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+	return &profile
+}
+
+// openShelf finds where this person's logins are kept.
+func openShelf() (*login.Shelf, error) {
+	folder, err := os.UserConfigDir()
+	if err != nil {
+		return nil, fmt.Errorf("find the folder for logins: %w", err)
+	}
+	shelf := &login.Shelf{Folder: filepath.Join(folder, "shiftgrant", "logins")}
+	if os.Getenv("SHIFTGRANT_KEYRING") != "off" {
+		shelf.Keyring = login.SystemKeyring()
+	}
+	return shelf, nil
+}
+
+// openSession finds a login that a command is to use.
+func openSession(profile string) (*login.Session, error) {
+	shelf, err := openShelf()
+	if err != nil {
+		return nil, err
+	}
+	session := &login.Session{Shelf: shelf, Now: time.Now, HTTP: gatewayHTTP()}
+	if err := session.Open(profile); err != nil {
+		if errors.Is(err, login.ErrNone) {
+			return nil, &signedOutError{profile: profile}
+		}
+		return nil, err
+	}
+	session.Issuer, err = commandLineClient(session.Login().Gateway, nil, "", nil)
+	return session, err
+}
+
+// gatewayHTTP has no timeout of its own: a statement may take as long as it takes, and whoever
+// waits can press Ctrl-C.
+func gatewayHTTP() *http.Client {
+	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// commandLineClient is the built-in app at one gateway.
+func commandLineClient(issuer string, scopes []string, redirect string, more func(*connect.Config)) (*connect.Client, error) {
+	key := make([]byte, 32)
+	rand.Read(key) // for the few minutes of a sign-in; never fails since Go 1.24
+	config := connect.Config{
+		Issuer: issuer, ClientID: gateway.CommandLineApp, RedirectURL: cmp.Or(redirect, gateway.CommandLineRedirect), Scopes: scopes,
+		Key: key, CookiePrefix: "shiftgrant_cli", AfterLogin: "/done", SessionLifetime: time.Minute,
+	}
+	if more != nil {
+		more(&config)
+	}
+	client, err := connect.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("%w; give the gateway's URL as it is in its configuration, such as https://grants.example.com", err)
+	}
+	return client, nil
+}
+
+// signedOutError says that a person has to sign in (again).
+type signedOutError struct {
+	profile string
+	gateway string // "" where nobody was signed in
+}
+
+func (e *signedOutError) Error() string {
+	again, option := "", ""
+	if e.profile != "default" {
+		option = " --profile " + e.profile
+	}
+	if e.gateway != "" {
+		again = "the connection has ended: it was revoked, or has expired"
+		return fmt.Sprintf("%s; sign in again: shiftgrant login %s%s", again, e.gateway, option)
+	}
+	return fmt.Sprintf("nobody is signed in as profile %s; sign in: shiftgrant login GATEWAY_URL%s", e.profile, option)
+}
+
+// explainSignedOut turns what a session says into what a person can do.
+func explainSignedOut(session *login.Session, err error) error {
+	if errors.Is(err, connect.ErrSignedOut) || errors.Is(err, login.ErrNone) {
+		return &signedOutError{profile: session.Login().Profile, gateway: session.Login().Gateway}
+	}
+	return err
+}
+
+// call asks the gateway as the person, and makes an error of an answer that is none.
+func call(ctx context.Context, session *login.Session, request login.Request) (*http.Response, error) {
+	response, err := session.Do(ctx, request)
+	if err != nil {
+		return nil, explainSignedOut(session, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	problem := connect.ReadProblem(response)
+	return nil, errors.Join(problem, response.Body.Close())
+}
