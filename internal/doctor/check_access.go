@@ -21,12 +21,26 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
-// usesSTS goes by the configuration, because the way cannot be built where the keys cannot be read.
+// Which links a warehouse has is what the gateway's own way into it has. Where that cannot be built,
+// because the keys cannot be read, the configuration tells what would be behind them.
+
+func (v *visit) built() bool { return v.roads != nil && v.unbuilt == nil }
+
 func usesSTS(v *visit) bool { return v.warehouse.Identity.RoleARN != "" && hasCredentials(v) }
 
-func hasCredentials(v *visit) bool { return v.warehouse.Identity.Chain == "web_identity" }
+func hasCredentials(v *visit) bool {
+	if v.built() {
+		return v.road.Credentials != nil
+	}
+	return v.warehouse.Identity.Chain != "identity_center"
+}
 
-func hasDataAPI(v *visit) bool { return hasCredentials(v) }
+func hasDataAPI(v *visit) bool {
+	if v.built() {
+		return v.road.DataAPI != nil
+	}
+	return hasCredentials(v)
+}
 
 func hasPort(v *visit) bool { return v.warehouse.Host != "" && v.warehouse.Transport != "dataapi" }
 
