@@ -13,6 +13,8 @@ var (
 	ErrCanceled = errors.New("statement was cancelled")
 	// ErrNotFound says that no such statement exists for this person, or not any more.
 	ErrNotFound = errors.New("no such statement")
+	// ErrRowTooLarge says that a row is larger than a transport reads.
+	ErrRowTooLarge = errors.New("a row of the result is too large to be read")
 	// ErrForgotten says that a statement was submitted before, and that nobody knows any more
 	// whether it ran.
 	ErrForgotten = errors.New("nobody knows whether the statement ran")

@@ -54,7 +54,7 @@ func outcomeOf(err error) (outcome, sqlState string) {
 		return Revoked, ""
 	case errors.Is(err, redshift.ErrCanceled), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Canceled, ""
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &tooLarge), errors.Is(err, redshift.ErrRowTooLarge):
 		return TooLarge, ""
 	case errors.As(err, &busy), errors.As(err, &access):
 		return Refused, ""

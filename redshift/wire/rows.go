@@ -125,6 +125,9 @@ func (r *rows) receive() (pgproto3.BackendMessage, error) {
 			if r.canceled() {
 				return nil, r.lost(fmt.Errorf("%w, and the connection with it", redshift.ErrCanceled))
 			}
+			if tooLarge := (*pgproto3.ExceededMaxBodyLenErr)(nil); errors.As(err, &tooLarge) {
+				err = fmt.Errorf("%w: %w", redshift.ErrRowTooLarge, err)
+			}
 			return nil, r.lost(fmt.Errorf("read result: %w", err))
 		}
 		switch m := message.(type) {

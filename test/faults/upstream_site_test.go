@@ -48,6 +48,7 @@ type site struct {
 	twin    *twin.Twin
 	dataAPI *faultProxy
 	sts     *faultProxy
+	wire    *faultProxy // nil unless statements go that way
 	log     *siteLog
 	config  gateway.Config
 	now     func() time.Time

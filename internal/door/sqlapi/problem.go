@@ -75,6 +75,8 @@ func problemOf(err error) (problem web.Problem, retryAfter time.Duration) {
 			Type: "result-too-large", Status: http.StatusUnprocessableEntity, Title: "The result is too large to be kept",
 			Detail: "The statement was cancelled: this gateway keeps " + tooLarge.Limit + ". POST /v1/query streams a result of any size; max_rows makes it smaller.",
 		}, 0
+	case errors.Is(err, redshift.ErrRowTooLarge):
+		return web.Problem{Type: "row-too-large", Status: http.StatusRequestEntityTooLarge, Title: "A row of the result is too large", Detail: "One row may have 64 MiB in all. Select less of it."}, 0
 	case errors.Is(err, redshift.ErrNoPartition):
 		return web.Problem{Type: "unknown-partition", Status: http.StatusNotFound, Detail: "The result has no such partition. GET /v1/statements/{id} lists those it has; without partition, all rows come."}, 0
 	case errors.Is(err, redshift.ErrForgotten):
