@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/idp"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
@@ -22,9 +23,40 @@ const (
 	// IdentityCenterAudience is the one that Identity Center's trusted token issuer lists, for
 	// tokens that go straight to Redshift's port.
 	IdentityCenterAudience = "redshift-identity-center"
-	Cluster                = "tickit"
-	Workgroup              = "tickit-serverless"
-	Database               = "dev"
+	// GatewayRoleARN is the role as which a gateway speaks to Identity Center: an actor of its
+	// application. The gateway's tokens open it, and GatewayKeys are its session.
+	GatewayRoleName = "shiftgrant-gateway"
+	GatewayRoleARN  = "arn:aws:iam::" + Account + ":role/" + GatewayRoleName
+	// PeopleRoleARN is the role that the gateway's role assumes with a person's identity context.
+	PeopleRoleName = "shiftgrant-people"
+	PeopleRoleARN  = "arn:aws:iam::" + Account + ":role/" + PeopleRoleName
+	// PartnerRoleARN is the role that another account, PartnerAccount, may assume if it says
+	// ExternalID; PartnerKeys are that account's.
+	PartnerRoleName = "shiftgrant-partner"
+	PartnerRoleARN  = "arn:aws:iam::" + Account + ":role/" + PartnerRoleName
+	PartnerAccount  = "210987654321"
+	ExternalID      = "twin-external-id"
+
+	// InstanceARN is Identity Center's, ApplicationARN the customer's own application in it, by which
+	// the gateway gets identity contexts, RedshiftApplicationARN the one that stands for Redshift, and
+	// TrustedTokenIssuerARN what stands for the gateway.
+	InstanceARN            = "arn:aws:sso:::instance/" + instanceID
+	ApplicationARN         = "arn:aws:sso::" + Account + ":application/" + instanceID + "/apl-0000000000000001"
+	RedshiftApplicationARN = "arn:aws:sso::" + Account + ":application/" + instanceID + "/apl-0000000000000002"
+	TrustedTokenIssuerARN  = "arn:aws:sso::" + Account + ":trustedTokenIssuer/" + instanceID + "/tti-0000000000000003"
+	// IdentityNamespace is before the names of Identity Center's people in Redshift, EntraNamespace
+	// before those of a native identity provider.
+	IdentityNamespace = "awsidc"
+	EntraNamespace    = "aad"
+
+	// SecretARN is the secret with the password of the database user ServiceUser.
+	SecretARN       = "arn:aws:secretsmanager:" + Region + ":" + Account + ":secret:" + secretName + "-Tw1n00"
+	ServiceUser     = "service"
+	ServicePassword = "twin-password-of-service"
+
+	Cluster   = "tickit"
+	Workgroup = "tickit-serverless"
+	Database  = "dev"
 
 	// KeyARN is the account's key in KMS, made anew at each start.
 	KeyARN = "arn:aws:kms:" + Region + ":" + Account + ":key/" + keyID
@@ -37,8 +69,10 @@ const (
 	// Password is everybody's.
 	Password = "twin"
 
-	roleID = "AROATWINSHIFTGRANT000"
-	keyID  = "00000000-0000-4000-8000-000000000001"
+	instanceID = "ssoins-7223twin0000feed"
+	secretName = "shiftgrant/tickit"
+	roleID     = "AROATWINSHIFTGRANT000"
+	keyID      = "00000000-0000-4000-8000-000000000001"
 	// userTag is the session tag by which the Data API on a provisioned cluster knows the
 	// database user.
 	userTag = "RedshiftDbUser"
@@ -63,6 +97,23 @@ func DeveloperKeys(username string) sigv4.Credential {
 	}
 }
 
+// GatewayKeys are the AWS keys of a gateway that runs in the account: a session of GatewayRoleARN
+// that never expires.
+func GatewayKeys() sigv4.Credential {
+	return sigv4.Credential{
+		AccessKeyID: "AKIATWINGATEWAY00000", SecretAccessKey: "twin-key-of-the-gateway-which-is-no-secret",
+		Account: Account, RoleARN: GatewayRoleARN, RoleName: GatewayRoleName, RoleID: "AROATWINGATEWAY000000", SessionName: "gateway",
+	}
+}
+
+// PartnerKeys are those of a gateway in another account, PartnerAccount.
+func PartnerKeys() sigv4.Credential {
+	return sigv4.Credential{
+		AccessKeyID: "AKIATWINPARTNER00000", SecretAccessKey: "twin-key-of-the-partner-which-is-no-secret",
+		Account: PartnerAccount, RoleARN: "arn:aws:iam::" + PartnerAccount + ":role/gateway", RoleName: "gateway", RoleID: "AROATWINVENDOR0000000", SessionName: "gateway",
+	}
+}
+
 func newIdP(config Config, url string) (*idp.Provider, error) {
 	redirects := config.GatewayRedirectURIs
 	if len(redirects) == 0 {
@@ -80,13 +131,24 @@ func newIdP(config Config, url string) (*idp.Provider, error) {
 	})
 }
 
-// newSTS plays the AWS account in which somebody ran the gateway's set-up: the gateway is an
-// OIDC provider, and one role trusts it.
-func newSTS(config Config, registry *sigv4.Registry) (*sts.Server, error) {
-	account := sts.Config{Account: Account, Region: Region, Registry: registry, Logger: config.Logger, Now: config.Now}
+// newSTS plays the AWS account in which somebody ran the gateway's set-up for every chain: the
+// gateway is an OIDC provider, and roles trust it, each other and a partner.
+func newSTS(config Config, registry *sigv4.Registry, center *identitycenter.Center) (*sts.Server, error) {
+	account := sts.Config{
+		Account: Account, Region: Region, Registry: registry, Logger: config.Logger, Now: config.Now,
+		Contexts: map[string]func(string) (*sigv4.Person, error){identitycenter.ContextProvider: openContext(center)},
+		Roles: []sts.Role{
+			{Name: PeopleRoleName, ID: "AROATWINPEOPLE0000000", TrustPolicy: peopleTrust},
+			{Name: PartnerRoleName, ID: "AROATWINPARTNER000000", TrustPolicy: partnerTrust},
+		},
+	}
 	if config.Issuer != "" {
 		account.Providers = []sts.Provider{{URL: config.Issuer, ClientIDs: []string{Audience, IdentityCenterAudience}}}
-		account.Roles = []sts.Role{{Name: RoleName, ID: roleID, MaxSession: time.Hour, TrustPolicy: trustPolicy(config.Issuer)}}
+		account.Roles = append(
+			account.Roles,
+			sts.Role{Name: RoleName, ID: roleID, MaxSession: time.Hour, TrustPolicy: trustPolicy(config.Issuer)},
+			sts.Role{Name: GatewayRoleName, ID: "AROATWINGATEWAY000000", TrustPolicy: gatewayTrust(config.Issuer)},
+		)
 	}
 	return sts.New(account)
 }
@@ -107,3 +169,38 @@ func trustPolicy(issuer string) string {
   }]
 }`, Account, name, name, Audience, userTag)
 }
+
+// gatewayTrust lets the gateway's tokens open its own role, whoever they are about.
+func gatewayTrust(issuer string) string {
+	_, name, _ := strings.Cut(issuer, "://")
+	return fmt.Sprintf(`{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"Federated": "arn:aws:iam::%s:oidc-provider/%s"},
+    "Action": ["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"],
+    "Condition": {"StringEquals": {"%s:aud": "%s"}}
+  }]
+}`, Account, name, name, Audience)
+}
+
+// peopleTrust lets the gateway's role bring a person's identity context.
+const peopleTrust = `{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"AWS": "` + GatewayRoleARN + `"},
+    "Action": ["sts:AssumeRole", "sts:SetContext", "sts:TagSession", "sts:SetSourceIdentity"]
+  }]
+}`
+
+// partnerTrust lets another account in that says the external id.
+const partnerTrust = `{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"AWS": "arn:aws:iam::` + PartnerAccount + `:root"},
+    "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+    "Condition": {"StringEquals": {"sts:ExternalId": "` + ExternalID + `"}}
+  }]
+}`

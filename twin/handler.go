@@ -11,6 +11,8 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/kms"
+	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
+	"github.com/shiftgrant/shiftgrant/twin/ssoadmin"
 )
 
 // handler tells the parts apart: the IdP has a path of its own, and AWS's services share the
@@ -20,21 +22,38 @@ func (t *Twin) handler(front http.Handler) http.Handler {
 	mux.Handle(IdPPath+"/", t.IdP)
 	mux.Handle("GET /{$}", front)
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
-		media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		switch {
-		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "RedshiftData."):
-			t.DataAPI.ServeHTTP(w, r)
-		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "RedshiftServerless."):
-			t.Passwords.ServeHTTP(w, r)
-		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), kms.Target):
-			t.KMS.ServeHTTP(w, r)
-		case r.Header.Get("X-Amz-Target") == "" && media == "application/x-www-form-urlencoded":
-			t.serveQuery(w, r)
-		default:
-			http.Error(w, "The twin plays redshift-data, redshift-serverless and kms (X-Amz-Target), sts and redshift (a form with Action and Version).", http.StatusNotFound)
-		}
+		t.serveAWS(w, r)
 	})
-	return onlyLocalNames(mux)
+	t.OIDC.Register(mux)
+	return t.dated(onlyLocalNames(mux))
+}
+
+// serveAWS tells the services of the root apart.
+func (t *Twin) serveAWS(w http.ResponseWriter, r *http.Request) {
+	target := r.Header.Get("X-Amz-Target")
+	for prefix, service := range map[string]http.Handler{
+		"RedshiftData.": t.DataAPI, controlplane.Target: t.Passwords, kms.Target: t.KMS,
+		secretsmanager.Target: t.Secrets, ssoadmin.Target: t.Admin,
+	} {
+		if strings.HasPrefix(target, prefix) {
+			service.ServeHTTP(w, r)
+			return
+		}
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if target == "" && media == "application/x-www-form-urlencoded" {
+		t.serveQuery(w, r)
+		return
+	}
+	http.Error(w, "The twin plays redshift-data, redshift-serverless, kms, secretsmanager and sso-admin (X-Amz-Target), sts and redshift (a form with Action and Version), and sso-oidc (paths of its own).", http.StatusNotFound)
+}
+
+// dated has answers carry the twin's time: by it clients find out that clocks differ.
+func (t *Twin) dated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", t.clock.Now().UTC().Format(http.TimeFormat))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // maxForm bounds a request of the Query protocol.

@@ -1,6 +1,6 @@
 // Package twin plays the world outside of the gateway, on this machine: the company's identity
-// provider, AWS STS, Redshift's control plane and Data API on one port, and Redshift's own protocol
-// on another, over a real PostgreSQL.
+// provider, AWS STS, IAM Identity Center, Secrets Manager, KMS, Redshift's control plane and Data API
+// on one port, and Redshift's own protocol on another, over a real PostgreSQL.
 //
 // It is a stand-in for development and tests, no production system, and is made so that
 // nobody can mistake it for one: it binds to loopback only, says what it is on every page and
@@ -25,14 +25,20 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/idp"
+	"github.com/shiftgrant/shiftgrant/twin/jwks"
 	"github.com/shiftgrant/shiftgrant/twin/kms"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
+	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
+	"github.com/shiftgrant/shiftgrant/twin/ssoadmin"
+	"github.com/shiftgrant/shiftgrant/twin/ssooidc"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
 	"github.com/shiftgrant/shiftgrant/twin/wire"
 )
@@ -63,6 +69,10 @@ type Config struct {
 	// ClientSecret is the gateway's secret at the IdP; empty is DefaultClientSecret.
 	ClientSecret string
 
+	// EntraIssuer is whose tokens Redshift's native identity provider (type azure) takes, if they are
+	// for EntraAudience; empty are the twin's own IdP and ClientID.
+	EntraIssuer, EntraAudience string
+
 	// Quotas are those of the Data API; off in the zero value.
 	Quotas dataapi.Quotas
 
@@ -84,9 +94,17 @@ type Twin struct {
 	Wire      *wire.Server
 	// KMS keeps other people's keys. It starts with one, KeyARN.
 	KMS *kms.Server
+	// Center is what IAM Identity Center knows; OIDC and Admin are its two services.
+	Center *identitycenter.Center
+	OIDC   *ssooidc.Server
+	Admin  *ssoadmin.Server
+	// Secrets is Secrets Manager. It starts with one secret, SecretARN.
+	Secrets *secretsmanager.Server
 	// Registry knows all AWS keys, those of developers included.
 	Registry *sigv4.Registry
 
+	clock     *clock
+	native    *native
 	url       string
 	authority []byte
 	server    *http.Server
@@ -149,16 +167,18 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	if err != nil {
 		return nil, err
 	}
-	t := &Twin{url: "http://localhost:" + port, Registry: sigv4.NewRegistry(0), logger: config.Logger, served: make(chan struct{})}
-	for _, p := range people {
-		if err := t.Registry.Add(DeveloperKeys(p.Username)); err != nil {
-			return nil, fmt.Errorf("register developer keys: %w", err)
-		}
+	t := &Twin{clock: newClock(config.Now), url: "http://localhost:" + port, Registry: sigv4.NewRegistry(0), logger: config.Logger, served: make(chan struct{})}
+	config.Now = t.clock.Now
+	if err := t.addKeys(); err != nil {
+		return nil, fmt.Errorf("register keys: %w", err)
 	}
 	if t.IdP, err = newIdP(config, t.url); err != nil {
 		return nil, fmt.Errorf("identity provider: %w", err)
 	}
-	if t.STS, err = newSTS(config, t.Registry); err != nil {
+	if err := t.openCenter(config); err != nil {
+		return nil, fmt.Errorf("identity center: %w", err)
+	}
+	if t.STS, err = newSTS(config, t.Registry, t.Center); err != nil {
 		return nil, fmt.Errorf("sts: %w", err)
 	}
 	front, err := newFrontPage(t.url)
@@ -168,8 +188,12 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	if t.Postgres, err = postgres.Start(ctx, postgres.Config{Dir: databaseDir(config.Dir), BinDir: config.PostgresBin, Logger: config.Logger}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	t.DataAPI = newDataAPI(config, t.Registry, t.Postgres)
-	t.Passwords = newControlPlane(config, t.Registry)
+	if err := addUsers(ctx, t.Postgres); err != nil {
+		return nil, errors.Join(err, t.Postgres.Close())
+	}
+	t.Secrets = newSecrets(config, t.Registry)
+	t.DataAPI = newDataAPI(config, t.Registry, t.Postgres, t.Secrets)
+	t.Passwords = newControlPlane(config, t.Registry, t.endpoint)
 	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	t.KMS.CreateKey(keyID, nil)
 	if err := t.openPort(ctx, config); err != nil {
@@ -198,8 +222,65 @@ func (t *Twin) openPort(ctx context.Context, config Config) error {
 		return errors.Join(err, listener.Close())
 	}
 	t.authority = authority
-	t.Wire = newWire(listener, config, certificate, t.Postgres, t.Passwords, t.STS)
+	t.native = &native{
+		issuer: cmp.Or(config.EntraIssuer, t.IdPIssuer()), audience: cmp.Or(config.EntraAudience, ClientID),
+		keys: jwks.New(config.Now), now: config.Now,
+	}
+	t.Wire = newWire(listener, config, certificate, t.Postgres, t.Passwords, byToken(t.Center, t.Passwords, t.native))
 	return nil
+}
+
+// addKeys makes the AWS keys known that are there from the start.
+func (t *Twin) addKeys() error {
+	known := []sigv4.Credential{GatewayKeys(), PartnerKeys()}
+	for _, p := range people {
+		known = append(known, DeveloperKeys(p.Username))
+	}
+	for _, keys := range known {
+		if err := t.Registry.Add(keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openCenter starts Identity Center and its services.
+func (t *Twin) openCenter(config Config) (err error) {
+	if t.Center, err = newCenter(config); err != nil {
+		return err
+	}
+	t.Admin = ssoadmin.New(ssoadmin.Config{Center: t.Center, Registry: t.Registry, Region: Region, Now: config.Now})
+	t.OIDC, err = ssooidc.New(ssooidc.Config{URL: t.url, Center: t.Center, Registry: t.Registry, Region: Region, Password: Password, Now: config.Now})
+	return err
+}
+
+// SetSkew makes the clock of everything in the twin run ahead of this machine's, or behind.
+func (t *Twin) SetSkew(ahead time.Duration) { t.clock.skew.Store(int64(ahead)) }
+
+// Hide makes Redshift treat a database user as if there were none, or ends that again.
+func (t *Twin) Hide(ctx context.Context, databaseUser string, hidden bool) error {
+	return t.Postgres.Hide(ctx, databaseUser, hidden)
+}
+
+// A clock can be set wrong.
+type clock struct {
+	base func() time.Time
+	skew atomic.Int64
+}
+
+func newClock(base func() time.Time) *clock {
+	if base == nil {
+		base = time.Now
+	}
+	return &clock{base: base}
+}
+
+// Now is the time, as wrong as it was set.
+func (c *clock) Now() time.Time { return c.base().Add(time.Duration(c.skew.Load())) }
+
+// endpoint is where the control plane says that Redshift's port is.
+func (t *Twin) endpoint() (host string, port int) {
+	return "localhost", t.Wire.Address().(*net.TCPAddr).Port
 }
 
 func databaseDir(dir string) string {
@@ -239,6 +320,8 @@ func (t *Twin) Close() error {
 		}
 		<-t.served
 		t.STS.Close()
+		t.Center.Close()
+		t.native.keys.Close()
 		err = errors.Join(err, t.DataAPI.Close(), t.Wire.Close(), t.Postgres.Close())
 	})
 	return err

@@ -3,24 +3,24 @@ package twin
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
-	"time"
 
+	"github.com/shiftgrant/shiftgrant/twin/awsjson"
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
+	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
-	"github.com/shiftgrant/shiftgrant/twin/sts"
 	"github.com/shiftgrant/shiftgrant/twin/wire"
 )
 
 // newDataAPI puts the Data API in front of the database, as the one cluster and the one workgroup of
 // the account.
-func newDataAPI(config Config, registry *sigv4.Registry, database *postgres.Server) *dataapi.Handler {
+func newDataAPI(config Config, registry *sigv4.Registry, database *postgres.Server, secrets *secretsmanager.Server) *dataapi.Handler {
 	return dataapi.New(dataapi.Config{
 		Authenticator: authenticator{sigv4.Verifier{
 			Registry: registry, Region: Region, Service: "redshift-data", Now: config.Now,
@@ -29,6 +29,7 @@ func newDataAPI(config Config, registry *sigv4.Registry, database *postgres.Serv
 		Workgroups: map[string]dataapi.Database{Workgroup: database},
 		Account:    Account,
 		Region:     Region,
+		Secret:     userOfSecret(secrets),
 		Quotas:     config.Quotas,
 		Now:        config.Now,
 		Logger:     config.Logger,
@@ -48,31 +49,61 @@ func (a authenticator) Authenticate(r *http.Request, body []byte) (dataapi.Calle
 		}
 		return dataapi.Caller{}, &dataapi.AuthError{Code: refused.Code, Message: refused.Message, Status: refused.Status}
 	}
-	return dataapi.Caller{
+	caller := dataapi.Caller{
 		UserID: credential.UserID(), Account: credential.Account, RoleName: credential.RoleName,
 		SessionName: credential.SessionName, Tags: credential.Tags,
-	}, nil
+	}
+	if person := credential.OnBehalfOf; person != nil {
+		if !person.MayConnect {
+			return dataapi.Caller{}, &dataapi.AuthError{Code: "AccessDeniedException", Message: wrongScope, Status: http.StatusBadRequest}
+		}
+		// What a person started belongs to the person with the role, whatever the session's name.
+		caller.UserID = credential.RoleID + ":" + person.UserID
+		caller.DatabaseUser = databaseUser(person.UserName)
+	}
+	return caller, nil
+}
+
+// userOfSecret reads the secret in the caller's name, as the Data API does.
+func userOfSecret(secrets *secretsmanager.Server) func(dataapi.Caller, string) (string, error) {
+	return func(caller dataapi.Caller, arn string) (string, error) {
+		value, err := secrets.Value(sigv4.Credential{Account: caller.Account, RoleName: caller.RoleName, SessionName: caller.SessionName}, arn)
+		if refused, ok := errors.AsType[*awsjson.Error](err); ok {
+			return "", &dataapi.AuthError{Code: refused.Code, Message: refused.Message, Status: refused.Status}
+		}
+		var login struct{ Username, Password string }
+		if err := json.Unmarshal([]byte(value), &login); err != nil || login.Username != ServiceUser || login.Password != ServicePassword {
+			return "", &dataapi.AuthError{Code: "ValidationException", Message: "The secret holds no username and password of this warehouse.", Status: http.StatusBadRequest}
+		}
+		return login.Username, nil
+	}
+}
+
+// newSecrets keeps the password of the one database user that has one.
+func newSecrets(config Config, registry *sigv4.Registry) *secretsmanager.Server {
+	secrets := secretsmanager.New(secretsmanager.Config{Registry: registry, Region: Region, Account: Account, Now: config.Now})
+	secrets.Put(secretName, "Tw1n00", `{"username":"`+ServiceUser+`","password":"`+ServicePassword+`","engine":"redshift","dbClusterIdentifier":"`+Cluster+`","dbname":"`+Database+`"}`)
+	return secrets
 }
 
 // newControlPlane gives database passwords for the cluster, and for the workgroup, where everybody
 // with the role is one database user.
-func newControlPlane(config Config, registry *sigv4.Registry) *controlplane.Server {
+func newControlPlane(config Config, registry *sigv4.Registry, endpoint func() (string, int)) *controlplane.Server {
 	return controlplane.New(controlplane.Config{
-		Registry: registry, Region: Region, Clusters: []string{Cluster}, Workgroups: []string{Workgroup},
+		Registry: registry, Account: Account, Region: Region, Clusters: []string{Cluster}, Workgroups: []string{Workgroup},
+		Database: Database, Endpoint: endpoint,
 		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared"}, Now: config.Now,
 	})
 }
 
 // newWire opens Redshift's port.
-func newWire(listener net.Listener, config Config, certificate tls.Certificate, database *postgres.Server, passwords *controlplane.Server, tokens *sts.Server) *wire.Server {
-	now := config.Now
-	if now == nil {
-		now = time.Now
-	}
-	center := &identityCenter{tokens: tokens, now: now, seen: map[string]time.Time{}}
+func newWire(listener net.Listener, config Config, certificate tls.Certificate, database *postgres.Server, passwords *controlplane.Server, byToken func(context.Context, string, map[string]string) (string, error)) *wire.Server {
 	return wire.Serve(listener, wire.Config{
-		Database: database, Certificate: certificate, Logger: config.Logger, Token: center.check,
+		Database: database, Certificate: certificate, Logger: config.Logger, Token: byToken,
 		Password: func(login string, right func(string) bool) (string, error) {
+			if login == ServiceUser && right(ServicePassword) {
+				return login, nil
+			}
 			user, err := passwords.Check(login, right)
 			switch {
 			case errors.Is(err, controlplane.ErrExpired):
@@ -83,54 +114,4 @@ func newWire(listener net.Listener, config Config, certificate tls.Certificate, 
 			return user, nil
 		},
 	})
-}
-
-// identityCenter plays a trusted token issuer: it knows people by the e-mail address in the
-// gateway's tokens, and takes each token once.
-type identityCenter struct {
-	tokens *sts.Server
-	now    func() time.Time
-
-	mu   sync.Mutex
-	seen map[string]time.Time // until when a token's id must not come again
-}
-
-func (c *identityCenter) check(ctx context.Context, token string, parameters map[string]string) (string, error) {
-	if parameters["idp_type"] != "AwsIdc" || parameters["token_type"] != "EXT_JWT" {
-		return "", &wire.Denial{Message: "the identity provider is AwsIdc and takes tokens of type EXT_JWT"}
-	}
-	genuine, err := c.tokens.Verify(ctx, token)
-	if err != nil {
-		return "", &wire.Denial{Message: "Identity Center: " + err.Error()}
-	}
-	switch {
-	case genuine.Audience != IdentityCenterAudience:
-		return "", &wire.Denial{Message: "Identity Center: the token is for another audience"}
-	case genuine.ID == "":
-		return "", &wire.Denial{Message: "Identity Center: the token must have a jti"}
-	case c.replayed(genuine):
-		return "", &wire.Denial{Message: "Identity Center: the token was used before"}
-	}
-	for _, p := range people {
-		if p.Email == genuine.Email {
-			return p.Username, nil
-		}
-	}
-	return "", &wire.Denial{Message: "Identity Center: nobody has the token's e-mail address"}
-}
-
-func (c *identityCenter) replayed(token sts.Token) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.now()
-	for id, until := range c.seen {
-		if now.After(until) {
-			delete(c.seen, id)
-		}
-	}
-	if _, seen := c.seen[token.ID]; seen {
-		return true
-	}
-	c.seen[token.ID] = token.Expires
-	return false
 }

@@ -1,6 +1,7 @@
-// Package controlplane plays the two calls by which AWS credentials become a database password:
-// redshift:GetClusterCredentials and redshift-serverless:GetCredentials. The passwords open the
-// twin's Redshift port (twin/wire), for as long as they live.
+// Package controlplane plays what Amazon Redshift's two services, redshift and redshift-serverless,
+// say about warehouses, and how they turn AWS credentials into what opens the twin's Redshift port
+// (twin/wire): a database password for as long as it lives, or a token for the person on whose
+// behalf the credentials were made.
 //
 // It is a stand-in for development and tests, and strict: requests must be signed, the session must
 // have the tag that a policy with ${aws:PrincipalTag/RedshiftDbUser} would ask for, and parameters
@@ -9,20 +10,16 @@ package controlplane
 
 import (
 	"crypto/rand"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/twin/awsjson"
+	"github.com/shiftgrant/shiftgrant/twin/script"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
@@ -30,8 +27,9 @@ const (
 	// Version is that of the Query API.
 	Version   = "2012-12-01"
 	namespace = "http://redshift.amazonaws.com/doc/2012-12-01/"
-	target    = "RedshiftServerless.GetCredentials"
-	maxBody   = 64 << 10
+	// Target is the prefix of X-Amz-Target of the serverless API.
+	Target  = "RedshiftServerless."
+	maxBody = 64 << 10
 
 	defaultLife  = 15 * time.Minute
 	longestLife  = time.Hour
@@ -41,26 +39,34 @@ const (
 // Config is what the two services need.
 type Config struct {
 	Registry   *sigv4.Registry
+	Account    string
 	Region     string
 	Clusters   []string
 	Workgroups []string
+	Database   string // the first database of each
+	// Endpoint is Redshift's port, for those who ask where a warehouse is.
+	Endpoint func() (host string, port int)
 	// UserTag is the session tag that names the database user.
 	UserTag string
-	// RoleUsers are the database users of roles on workgroups, by the role's name: there AWS
-	// derives "IAMR:<role>", which is everybody's who has the role.
+	// RoleUsers are the database users of roles, by the role's name: where AWS derives
+	// "IAMR:<role>", which is everybody's who has the role.
 	RoleUsers map[string]string
 	Now       func() time.Time // nil is time.Now
 }
 
-// Server is an http.Handler for both services, and knows the passwords that it gave.
+// Server is an http.Handler for both services, and knows the passwords and tokens that it gave.
 type Server struct {
+	// Script tells operations to refuse; both services share it.
+	Script script.Script
+
 	config      Config
 	provisioned sigv4.Verifier
-	serverless  sigv4.Verifier
+	serverless  *awsjson.Service
 
-	mu    sync.Mutex
-	given map[string][]given // by login name
-	count int
+	mu     sync.Mutex
+	given  map[string][]given // by login name
+	count  int
+	tokens map[string]authToken
 }
 
 type given struct {
@@ -74,98 +80,22 @@ func New(config Config) *Server {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Server{
+	s := &Server{
 		config:      config,
 		provisioned: sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "redshift", Protocol: sigv4.Query, Now: config.Now},
-		serverless:  sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "redshift-serverless", Now: config.Now},
-		given:       map[string][]given{},
+		given:       map[string][]given{}, tokens: map[string]authToken{},
 	}
+	s.serverless = s.newServerless()
+	return s
 }
-
-// A failure is a refusal with AWS's code.
-type failure struct {
-	status  int
-	code    string
-	message string
-}
-
-func (f *failure) Error() string { return f.code + ": " + f.message }
 
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
-		return
-	}
-	w.Header().Set("X-Amzn-RequestId", rand.Text())
 	if r.Header.Get("X-Amz-Target") != "" {
-		s.serveJSON(w, r, body)
+		s.serverless.ServeHTTP(w, r)
 		return
 	}
-	s.serveQuery(w, r, body)
-}
-
-type clusterCredentials struct {
-	XMLName    xml.Name `xml:"GetClusterCredentialsResponse"`
-	Namespace  string   `xml:"xmlns,attr"`
-	User       string   `xml:"GetClusterCredentialsResult>DbUser"`
-	Password   string   `xml:"GetClusterCredentialsResult>DbPassword"`
-	Expiration string   `xml:"GetClusterCredentialsResult>Expiration"`
-	RequestID  string   `xml:"ResponseMetadata>RequestId"`
-}
-
-type errorDocument struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Namespace string   `xml:"xmlns,attr"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
-}
-
-func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, body []byte) {
-	requestID := w.Header().Get("X-Amzn-RequestId")
-	login, err := s.getClusterCredentials(r, body)
-	var document any = clusterCredentials{
-		Namespace: namespace, User: login.name, Password: login.password, Expiration: login.expires.UTC().Format(time.RFC3339), RequestID: requestID,
-	}
-	status := http.StatusOK
-	if err != nil {
-		refused := asFailure(err)
-		status = refused.status
-		document = errorDocument{Namespace: namespace, Type: "Sender", Code: refused.code, Message: refused.message, RequestID: requestID}
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(status)
-	_ = xml.NewEncoder(w).Encode(document)
-}
-
-func (s *Server) serveJSON(w http.ResponseWriter, r *http.Request, body []byte) {
-	login, err := s.getCredentials(r, body)
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if err != nil {
-		refused := asFailure(err)
-		w.Header().Set("X-Amzn-ErrorType", refused.code)
-		w.WriteHeader(refused.status)
-		_ = json.NewEncoder(w).Encode(map[string]string{"__type": refused.code, "message": refused.message})
-		return
-	}
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"dbUser": login.name, "dbPassword": login.password, "expiration": login.expires.Unix(), "nextRefreshTime": login.expires.Add(-5 * time.Minute).Unix(),
-	})
-}
-
-func asFailure(err error) *failure {
-	var ours *failure
-	if errors.As(err, &ours) {
-		return ours
-	}
-	var signature *sigv4.Error
-	if errors.As(err, &signature) {
-		return &failure{signature.Status, signature.Code, signature.Message}
-	}
-	return &failure{http.StatusInternalServerError, "InternalFailure", "the twin's control plane failed"}
+	s.serveQuery(w, r)
 }
 
 // login is a password with the name that it goes with.
@@ -174,75 +104,16 @@ type login struct {
 	expires        time.Time
 }
 
-// userPattern is what DbUser may be.
-var userPattern = regexp.MustCompile(`^[a-z][a-z0-9+.@_-]{0,63}$`)
+// nextRefresh is when AWS advises to ask again.
+func (l login) nextRefresh() time.Time { return l.expires.Add(-5 * time.Minute) }
 
-var clusterParameters = []string{"Action", "Version", "ClusterIdentifier", "DbName", "DbUser", "DurationSeconds", "AutoCreate"}
-
-func (s *Server) getClusterCredentials(r *http.Request, body []byte) (login, error) {
-	caller, err := s.provisioned.Verify(r, body)
-	if err != nil {
-		return login{}, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return login{}, &failure{http.StatusBadRequest, "MalformedQueryString", "the parameters must be a well-formed form"}
-	}
-	for name := range form {
-		if !slices.Contains(clusterParameters, name) {
-			return login{}, &failure{http.StatusBadRequest, "ValidationError", "the twin's GetClusterCredentials takes " + strings.Join(clusterParameters[2:], ", ")}
-		}
-	}
-	user := form.Get("DbUser")
-	switch {
-	case form.Get("Action") != "GetClusterCredentials":
-		return login{}, &failure{http.StatusBadRequest, "InvalidAction", "the twin knows GetClusterCredentials"}
-	case !slices.Contains(s.config.Clusters, form.Get("ClusterIdentifier")):
-		return login{}, &failure{http.StatusNotFound, "ClusterNotFound", "Cluster not found."}
-	case !userPattern.MatchString(user):
-		return login{}, &failure{http.StatusBadRequest, "ValidationError", "DbUser must be 1 to 64 of a-z, 0-9 and +.@_-, and begin with a letter"}
-	case caller.Tags[s.config.UserTag] != user:
-		return login{}, &failure{
-			http.StatusForbidden, "AccessDenied",
-			fmt.Sprintf("User: %s is not authorized to perform: redshift:GetClusterCredentials on resource: dbuser:%s/%s", caller.ARN(), form.Get("ClusterIdentifier"), user),
-		}
-	}
-	life, err := lifetime(form.Get("DurationSeconds"))
-	if err != nil {
-		return login{}, err
-	}
-	return s.give("IAM:"+user, user, life)
-}
-
-func (s *Server) getCredentials(r *http.Request, body []byte) (login, error) {
-	caller, err := s.serverless.Verify(r, body)
-	if err != nil {
-		return login{}, err
-	}
-	var request struct {
-		Workgroup string `json:"workgroupName"`
-		Database  string `json:"dbName"`
-		Duration  int    `json:"durationSeconds"`
-	}
-	decoder := json.NewDecoder(strings.NewReader(string(body)))
-	decoder.DisallowUnknownFields()
-	switch {
-	case r.Header.Get("X-Amz-Target") != target:
-		return login{}, &failure{http.StatusBadRequest, "UnknownOperationException", "the twin knows " + target}
-	case decoder.Decode(&request) != nil:
-		return login{}, &failure{http.StatusBadRequest, "SerializationException", "the body is not a GetCredentials request"}
-	case !slices.Contains(s.config.Workgroups, request.Workgroup):
-		return login{}, &failure{http.StatusBadRequest, "ResourceNotFoundException", "There is no such workgroup."}
-	}
+// roleLogin is a password for the database user that stands for the caller's role.
+func (s *Server) roleLogin(caller sigv4.Credential, action, seconds string) (login, error) {
 	user, known := s.config.RoleUsers[caller.RoleName]
 	if !known {
-		return login{}, &failure{http.StatusBadRequest, "AccessDeniedException", caller.ARN() + " is not authorized to perform: redshift-serverless:GetCredentials"}
+		return login{}, awsjson.Refuse("AccessDeniedException", "User: %s is not authorized to perform: %s", caller.ARN(), action)
 	}
-	text := ""
-	if request.Duration != 0 {
-		text = strconv.Itoa(request.Duration)
-	}
-	life, err := lifetime(text)
+	life, err := lifetime(seconds)
 	if err != nil {
 		return login{}, err
 	}
@@ -256,7 +127,7 @@ func lifetime(seconds string) (time.Duration, error) {
 	n, err := strconv.Atoi(seconds)
 	life := time.Duration(n) * time.Second
 	if err != nil || life < defaultLife || life > longestLife {
-		return 0, &failure{http.StatusBadRequest, "ValidationError", "the duration must be 900 to 3600 seconds"}
+		return 0, awsjson.Refuse("ValidationException", "the duration must be 900 to 3600 seconds")
 	}
 	return life, nil
 }
@@ -268,7 +139,7 @@ func (s *Server) give(name, user string, life time.Duration) (login, error) {
 	now := s.config.Now()
 	s.given[name] = slices.DeleteFunc(s.given[name], func(g given) bool { return !now.Before(g.expires.Add(time.Hour)) })
 	if s.count++; s.count > maxPasswords {
-		return login{}, &failure{http.StatusBadRequest, "ThrottlingException", "the twin has given too many passwords"}
+		return login{}, awsjson.Refuse("ThrottlingException", "the twin has given too many passwords")
 	}
 	made := given{password: rand.Text(), user: user, expires: now.Add(life)}
 	s.given[name] = append(s.given[name], made)
@@ -297,4 +168,69 @@ func (s *Server) Check(name string, right func(password string) bool) (user stri
 		return g.user, nil
 	}
 	return "", ErrUnknown
+}
+
+// An authToken is what GetIdentityCenterAuthToken gave.
+type authToken struct {
+	userName   string
+	warehouses []string
+	expires    time.Time
+}
+
+const (
+	tokenLife = time.Hour
+	maxTokens = 10_000
+	// maxNames is how many warehouses one token may be for.
+	maxNames = 20
+)
+
+// giveToken makes a token for the person on whose behalf the caller acts.
+func (s *Server) giveToken(caller sigv4.Credential, names, known []string, missing func(name string) error) (token string, expires time.Time, err error) {
+	if len(names) < 1 || len(names) > maxNames {
+		return "", time.Time{}, awsjson.Refuse("ValidationException", "1 to 20 warehouses must be named")
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return "", time.Time{}, missing(name)
+		}
+	}
+	if caller.OnBehalfOf == nil {
+		return "", time.Time{}, awsjson.Refuse("UnsupportedOperation", "The credentials are not identity-enhanced: assume a role with an identity context of IAM Identity Center first.")
+	}
+	if !caller.OnBehalfOf.MayConnect {
+		return "", time.Time{}, &awsjson.Error{Status: http.StatusForbidden, Code: "AccessDenied", Message: "Invalid scope. User's credentials are not authorized to connect to Amazon Redshift"}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.config.Now()
+	for known, t := range s.tokens {
+		if now.After(t.expires.Add(time.Hour)) {
+			delete(s.tokens, known)
+		}
+	}
+	if len(s.tokens) >= maxTokens {
+		return "", time.Time{}, awsjson.Refuse("ThrottlingException", "the twin has given too many tokens")
+	}
+	token = "TWIN-subject-" + rand.Text()
+	s.tokens[token] = authToken{caller.OnBehalfOf.UserName, names, now.Add(tokenLife)}
+	return token, now.Add(tokenLife), nil
+}
+
+// CheckToken reports whose a token of GetIdentityCenterAuthToken is. It may come as often as it
+// likes while it lives, to the warehouses that it was asked for.
+func (s *Server) CheckToken(token string, warehouses ...string) (userName string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, known := s.tokens[token]
+	if !known || !slices.ContainsFunc(warehouses, func(name string) bool { return slices.Contains(t.warehouses, name) }) {
+		return "", ErrUnknown
+	}
+	if !s.config.Now().Before(t.expires) {
+		return "", ErrExpired
+	}
+	return t.userName, nil
+}
+
+func (s *Server) arn(service, kind, name string) string {
+	return strings.Join([]string{"arn:aws", service, s.config.Region, s.config.Account, kind + "/" + name}, ":")
 }

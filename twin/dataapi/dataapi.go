@@ -42,6 +42,8 @@ type Caller struct {
 	RoleName    string
 	SessionName string
 	Tags        map[string]string // session tags
+	// DatabaseUser is the person's on whose behalf the credentials were made, empty for plain ones.
+	DatabaseUser string
 }
 
 func (c Caller) arn() string {
@@ -80,6 +82,9 @@ type Config struct {
 	// MayUse decides whether a caller may log in as a database user of a cluster. nil: its
 	// session tag DatabaseUserTag must be that user.
 	MayUse func(caller Caller, databaseUser string) bool
+	// Secret reads the database user out of a secret of Secrets Manager, in the caller's name. It
+	// fails with an *AuthError. nil: there are no secrets.
+	Secret func(caller Caller, arn string) (databaseUser string, err error)
 	// Quotas are off in the zero value.
 	Quotas Quotas
 	// PageBytes is about how large a page of a result is. 0: 1 MB.

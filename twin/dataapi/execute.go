@@ -355,7 +355,7 @@ func (h *Handler) target(caller Caller, w where) (target, error) {
 		return target{}, validation("ClusterIdentifier and WorkgroupName cannot be specified at the same time.")
 	case w.Database == "":
 		return target{}, validation("Database needs to be specified.")
-	case w.SecretArn != "":
+	case w.SecretArn != "" && h.config.Secret == nil:
 		return target{}, validation("The twin has no Secrets Manager: leave out SecretArn.")
 	}
 	t := target{cluster: w.ClusterIdentifier, workgroup: workgroupName(w.WorkgroupName), database: w.Database}
@@ -367,8 +367,20 @@ func (h *Handler) target(caller Caller, w where) (target, error) {
 		return target{}, validation("Redshift endpoint doesn't exist in this region.")
 	}
 	var err error
-	t.user, err = h.databaseUser(caller, t, w.DbUser)
+	if w.SecretArn != "" {
+		t.user, err = h.userOfSecret(caller, w)
+	} else {
+		t.user, err = h.databaseUser(caller, t, w.DbUser)
+	}
 	return t, err
+}
+
+// userOfSecret is the user whose password a secret holds.
+func (h *Handler) userOfSecret(caller Caller, w where) (string, error) {
+	if w.DbUser != "" {
+		return "", validation("DbUser and SecretArn cannot be specified at the same time.")
+	}
+	return h.config.Secret(caller, w.SecretArn)
 }
 
 // workgroupName takes the name out of a workgroup's ARN.
@@ -380,6 +392,10 @@ func workgroupName(nameOrARN string) string {
 // allows. Absent: the user that stands for the IAM identity, who exists only if somebody made it.
 func (h *Handler) databaseUser(caller Caller, t target, asked string) (string, error) {
 	switch {
+	case caller.DatabaseUser != "" && asked != "":
+		return "", validation("DbUser cannot be specified with identity-enhanced credentials.")
+	case caller.DatabaseUser != "":
+		return caller.DatabaseUser, nil
 	case asked == "" && caller.RoleName != "":
 		return "IAMR:" + caller.RoleName, nil
 	case asked == "":

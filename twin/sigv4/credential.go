@@ -27,6 +27,8 @@ type Credential struct {
 	// TransitiveTagKeys names the tags that stay when the session assumes another role.
 	TransitiveTagKeys []string
 	SourceIdentity    string
+	// OnBehalfOf is whom an identity-enhanced session acts for; nil for any other session.
+	OnBehalfOf *Person
 
 	// Expires is when the keys end; the zero time is never.
 	Expires time.Time

@@ -84,7 +84,9 @@ func (s *Server) role(arn, denied string) (*role, error) {
 	if !strings.HasPrefix(arn, "arn:aws:iam::") || len(arn) < 20 || len(arn) > 2048 {
 		return nil, validation("Request ARN is invalid")
 	}
+	s.mu.RLock()
 	found, ok := s.roles[arn]
+	s.mu.RUnlock()
 	if !ok {
 		return nil, accessDenied(denied)
 	}
@@ -144,15 +146,25 @@ func (s *Server) assumeRole(r *http.Request, body []byte, f form) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	target, err := s.role(f.get("RoleArn"), "User: "+caller.ARN()+" is not authorized to perform: sts:AssumeRole on the requested resource")
+	target, err := s.role(f.get("RoleArn"), "User: "+caller.ARN()+" is not authorized to perform: sts:AssumeRole on resource: "+f.get("RoleArn"))
+	if err != nil {
+		return nil, err
+	}
+	onBehalfOf, withContext, err := s.providedContext(f)
 	if err != nil {
 		return nil, err
 	}
 	if err := target.admits(callerRequest(caller, session, external, sourceIdentity, tags), "sts:AssumeRole", len(tags) > 0, sourceIdentity != ""); err != nil {
 		return nil, err
 	}
-	// Whoever is a session already is chaining roles, which AWS limits to one hour.
-	life, err := f.duration(min(target.MaxSession, time.Hour))
+	if withContext && !target.trust.permits("sts:SetContext", callerRequest(caller, session, external, sourceIdentity, tags)) {
+		return nil, accessDenied("User: " + caller.ARN() + " is not authorized to perform: sts:SetContext on resource: " + target.arn)
+	}
+	longest := target.MaxSession
+	if caller.SessionToken != "" {
+		longest = min(longest, time.Hour) // a session that assumes a role is chaining, which AWS limits
+	}
+	life, err := f.duration(longest)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +172,7 @@ func (s *Server) assumeRole(r *http.Request, body []byte, f form) (any, error) {
 	if err := inherit(&credential, caller, tags, transitive, sourceIdentity); err != nil {
 		return nil, err
 	}
+	credential.OnBehalfOf = onBehalfOf
 	keys, err := s.issue(credential, life)
 	if err != nil {
 		return nil, err

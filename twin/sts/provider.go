@@ -27,6 +27,8 @@ func (s *Server) addProvider(p Provider) error {
 		return errors.New("a provider needs at least one client id (audience)")
 	}
 	name := u.Host + u.EscapedPath()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.providers[p.URL] = &provider{
 		Provider: p,
 		arn:      "arn:aws:iam::" + s.config.Account + ":oidc-provider/" + name,
@@ -37,13 +39,21 @@ func (s *Server) addProvider(p Provider) error {
 
 // ProviderARN is the ARN under which a trust policy names an issuer as Federated principal.
 func (s *Server) ProviderARN(issuer string) (string, bool) {
-	p, found := s.providers[issuer]
+	p, found := s.provider(issuer)
 	if !found {
 		return "", false
 	}
 	return p.arn, true
 }
 
+func (s *Server) provider(issuer string) (*provider, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p, found := s.providers[issuer]
+	return p, found
+}
+
+// conditionPrefixes are those of the keys that providers bring. The lock is held.
 func (s *Server) conditionPrefixes() []string {
 	var prefixes []string
 	for _, p := range s.providers {

@@ -22,9 +22,11 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin/jwks"
+	"github.com/shiftgrant/shiftgrant/twin/script"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
@@ -43,6 +45,9 @@ type Config struct {
 	Roles     []Role
 	// Registry receives the keys that are issued, and knows the callers of signed actions.
 	Registry *sigv4.Registry
+	// Contexts opens the identity contexts of providers, by the provider's ARN; the person is nil for
+	// a context that lets nobody act. nil knows no provider.
+	Contexts map[string]func(assertion string) (*sigv4.Person, error)
 	// Logger is for decisions; nil discards them.
 	Logger *slog.Logger
 	// Now is the clock; nil is time.Now.
@@ -67,12 +72,18 @@ type Role struct {
 
 // Server is the service. It is an http.Handler for POST requests.
 type Server struct {
-	config    Config
+	// Script tells actions to refuse.
+	Script script.Script
+
+	config Config
+
+	mu        sync.RWMutex
 	providers map[string]*provider // by issuer
 	roles     map[string]*role     // by ARN
-	keys      *jwks.Source
-	verifier  sigv4.Verifier
-	logger    *slog.Logger
+
+	keys     *jwks.Source
+	verifier sigv4.Verifier
+	logger   *slog.Logger
 }
 
 // role is a Role with its policy parsed.
@@ -109,16 +120,50 @@ func New(config Config) (*Server, error) {
 		},
 	}
 	for _, p := range config.Providers {
-		if err := s.addProvider(p); err != nil {
-			return nil, fmt.Errorf("OIDC provider %q: %w", p.URL, err)
+		if err := s.PutProvider(p); err != nil {
+			return nil, err
 		}
 	}
 	for _, r := range config.Roles {
-		if err := s.addRole(r); err != nil {
-			return nil, fmt.Errorf("role %q: %w", r.Name, err)
+		if err := s.PutRole(r); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// PutProvider adds an OIDC provider to the account, or changes the one with the same URL.
+func (s *Server) PutProvider(p Provider) error {
+	if err := s.addProvider(p); err != nil {
+		return fmt.Errorf("OIDC provider %q: %w", p.URL, err)
+	}
+	return nil
+}
+
+// RemoveProvider takes an OIDC provider out of the account, and reports whether there was one.
+func (s *Server) RemoveProvider(issuer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.providers[issuer]
+	delete(s.providers, issuer)
+	return found
+}
+
+// PutRole adds a role to the account, or changes the one with the same name.
+func (s *Server) PutRole(r Role) error {
+	if err := s.addRole(r); err != nil {
+		return fmt.Errorf("role %q: %w", r.Name, err)
+	}
+	return nil
+}
+
+// RemoveRole takes a role out of the account, and reports whether there was one.
+func (s *Server) RemoveRole(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.roles[s.RoleARN(name)]
+	delete(s.roles, s.RoleARN(name))
+	return found
 }
 
 func (s *Server) addRole(r Role) error {
@@ -135,6 +180,8 @@ func (s *Server) addRole(r Role) error {
 	if err != nil {
 		return fmt.Errorf("trust policy: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := trust.checkKeys(s.conditionPrefixes()); err != nil {
 		return fmt.Errorf("trust policy: %w", err)
 	}
@@ -170,7 +217,7 @@ func (s *Server) action(name string) (action, bool) {
 		return action{
 			[]string{
 				"RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "SourceIdentity",
-				"Tags", "TransitiveTagKeys", "Policy", "PolicyArns",
+				"Tags", "TransitiveTagKeys", "ProvidedContexts", "Policy", "PolicyArns",
 			},
 			func(_ context.Context, r *http.Request, body []byte, f form) (any, error) {
 				return s.assumeRole(r, body, f)
@@ -226,6 +273,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	chosen, known := s.action(name)
 	if !known || values.Get("Version") != version {
 		return nil, invalidAction("the twin's STS knows AssumeRoleWithWebIdentity, AssumeRole and GetCallerIdentity, Version " + version)
+	}
+	if refusal, refused := s.Script.Next(name); refused {
+		return nil, &Error{Code: refusal.Code, Message: refusal.Message, Status: refusal.Status}
 	}
 	f := form(values)
 	if err := f.only(chosen.parameters); err != nil {

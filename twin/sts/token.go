@@ -86,7 +86,7 @@ func (s *Server) verify(ctx context.Context, token string) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	p, registered := s.providers[issuer]
+	p, registered := s.provider(issuer)
 	if !registered {
 		return identity{}, invalidToken("No OpenIDConnect provider found in your account for the token's iss", errors.New("iss "+strconv.Quote(issuer)))
 	}

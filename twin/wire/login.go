@@ -51,7 +51,7 @@ func (s *Server) secure(plain net.Conn) (*tls.Conn, error) {
 		return nil, fmt.Errorf("read start-up: %w", err)
 	}
 	if _, ok := first.(*pgproto3.SSLRequest); !ok {
-		deny(plain, "28000", `no pg_hba.conf entry for host "::ffff:127.0.0.1", SSL off`)
+		deny(plain, "28000", "", `no pg_hba.conf entry for host "::ffff:127.0.0.1", SSL off`)
 		return nil, errors.New("a client without TLS")
 	}
 	if _, err := plain.Write([]byte{'S'}); err != nil {
@@ -65,7 +65,7 @@ func (s *Server) begin(client net.Conn, parameters map[string]string) error {
 	user, err := s.prove(client, parameters)
 	var denial *Denial
 	if errors.As(err, &denial) {
-		deny(client, "28000", denial.Message)
+		deny(client, "28000", denial.Detail, denial.Message)
 		return err
 	}
 	if err != nil {
@@ -75,9 +75,9 @@ func (s *Server) begin(client net.Conn, parameters map[string]string) error {
 	if err != nil {
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) {
-			deny(client, refused.Code, refused.Message)
+			deny(client, refused.Code, "", refused.Message)
 		} else {
-			deny(client, "28000", fmt.Sprintf("password authentication failed for user %q", parameters["user"]))
+			deny(client, "28000", "", fmt.Sprintf("password authentication failed for user %q", parameters["user"]))
 		}
 		return fmt.Errorf("connect as %s: %w", user, err)
 	}
@@ -95,8 +95,8 @@ func (s *Server) begin(client net.Conn, parameters map[string]string) error {
 }
 
 // deny sends the error that ends a login.
-func deny(client io.Writer, code, message string) {
-	encoded, err := (&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: message}).Encode(nil)
+func deny(client io.Writer, code, detail, message string) {
+	encoded, err := (&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: message, Detail: detail}).Encode(nil)
 	if err == nil {
 		_, _ = client.Write(encoded)
 	}
@@ -113,14 +113,14 @@ func (s *Server) prove(client net.Conn, parameters map[string]string) (databaseU
 		return "", err
 	}
 	if s.config.Password == nil {
-		return "", &Denial{fmt.Sprintf("password authentication failed for user %q", login)}
+		return "", &Denial{Message: fmt.Sprintf("password authentication failed for user %q", login)}
 	}
 	return s.config.Password(login, right)
 }
 
 func (s *Server) proveByToken(client net.Conn, parameters map[string]string) (string, error) {
 	if s.config.Token == nil {
-		return "", &Denial{"no identity provider is configured"}
+		return "", &Denial{Message: "no identity provider is configured"}
 	}
 	if err := request(client, 14, nil); err != nil {
 		return "", err

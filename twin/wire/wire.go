@@ -32,8 +32,9 @@ const (
 	Digest    Method = 13
 )
 
-// A Denial refuses a login; its text is what Redshift says, without "FATAL".
-type Denial struct{ Message string }
+// A Denial refuses a login; its text is what Redshift says, without "FATAL". The detail says more
+// than Redshift does.
+type Denial struct{ Message, Detail string }
 
 func (d *Denial) Error() string { return d.Message }
 
