@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/shiftgrant/shiftgrant/internal/doctor"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/twin"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
 )
@@ -380,9 +382,25 @@ func relay(client net.Conn, address string) {
 	_, _ = io.Copy(client, server)
 }
 
+// passwordOfBob has AWS answer everybody with it.
+func passwordOfBob(t *testing.T, w *world) []string {
+	keys := twin.DeveloperKeys("bob")
+	login, err := identity.NewDatabaseLogin(identity.DatabaseLoginConfig{
+		Cluster: twin.Cluster, Database: twin.Database, Region: twin.Region, Endpoint: w.twin.URL(),
+		Credentials: identity.Static(keys.AccessKeyID, keys.SecretAccessKey, "", "bob"),
+	})
+	must(t, err)
+	password, err := login.Password(t.Context(), false)
+	must(t, err)
+	return byAWS("GetClusterCredentials", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "<GetClusterCredentialsResponse><GetClusterCredentialsResult><DbUser>%s</DbUser><DbPassword>%s</DbPassword><Expiration>%s</Expiration></GetClusterCredentialsResult></GetClusterCredentialsResponse>",
+			password.User, html.EscapeString(password.Value.Reveal()), password.Expires.UTC().Format(time.RFC3339))
+	})(t, w)
+}
+
 func brokenSQL() []breakage {
 	return []breakage{
-		{link: "current_user", cause: "other", how: "the e-mail address is somebody else's in Identity Center", arrange: identityCenter(), as: "dora", email: "bob@example.com"},
+		{link: "current_user", cause: "other", how: "AWS gives a password of somebody else", arrange: passwordOfBob},
 		{link: "current_user", cause: "shared", how: "the warehouse is a serverless workgroup", arrange: changes("cluster: tickit", "workgroup: "+twin.Workgroup, "transport: auto", "transport: wire")},
 		{link: "grants", cause: "nothing", how: "nobody granted the user anything", arrange: changes(), as: "carol"},
 		{link: "read_only", cause: "leftovers", how: "the user may make temporary tables", arrange: changes(), as: "bob"},

@@ -13,7 +13,8 @@ func Troubleshooting() string {
 ` + "`shiftgrant doctor`" + ` walks the way from the configuration to a row of a warehouse and names the link
 that is broken ([docs/doctor.md](doctor.md) shows how). This page is the table that it does so by,
 written from its source: every link, how it is tried, and every cause with its remedy. Words in
-braces, such as {role}, are those of your configuration; doctor fills them in.
+braces, such as {role}, are those of your configuration; doctor fills them in. {trust_policy} and
+{permissions} are whole documents, as [connect your AWS account](connect-your-aws.md) explains them.
 
 Begin with the first ✗: what lies behind it is not tried. A cause marked "!" leaves the link in use.
 
