@@ -54,7 +54,7 @@ func runDoctor(command *cobra.Command, out *output, config doctor.Config) error 
 		config.Started, config.Ended = printer.Started, printer.Ended
 	}
 	report, err := doctor.Examine(command.Context(), config)
-	if errors.Is(err, doctor.ErrNoWarehouse) {
+	if errors.Is(err, doctor.ErrNoWarehouse) || errors.Is(err, doctor.ErrDatabaseUser) {
 		return usage(command, err.Error())
 	}
 	if err != nil {

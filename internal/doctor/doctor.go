@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -87,14 +88,24 @@ type Config struct {
 	Now     func() time.Time // nil is time.Now
 }
 
-// ErrNoWarehouse says that the configuration has no warehouse of that name.
-var ErrNoWarehouse = errors.New("the configuration has no such warehouse")
+var (
+	// ErrNoWarehouse says that the configuration has no warehouse of that name.
+	ErrNoWarehouse = errors.New("the configuration has no such warehouse")
+	// ErrDatabaseUser says that nobody in Redshift can have that name.
+	ErrDatabaseUser = errors.New("no database user can have this name: 1 to 64 of a-z 0-9 + . @ _ -, a letter first")
+)
+
+// databaseUsers are those of redshift:GetClusterCredentials.
+var databaseUsers = regexp.MustCompile(`^[a-z][a-z0-9+.@_-]{0,63}$`)
 
 // Examine tries all links. An error says that they could not be tried; what is broken is in the
 // report.
 func Examine(ctx context.Context, config Config) (*Report, error) {
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.As != "" && !databaseUsers.MatchString(config.As) {
+		return nil, fmt.Errorf("%q: %w", config.As, ErrDatabaseUser)
 	}
 	e := &examination{config: config, report: &Report{}}
 	defer e.close()
