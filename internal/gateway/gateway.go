@@ -33,6 +33,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/spool"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
+	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
@@ -70,6 +71,7 @@ type Gateway struct {
 	connectors map[string]*connector
 	orphans    *orphans.Register
 	spool      *spool.Spool
+	quotas     *dataapi.Quotas
 	warehouses *warehouse.Warehouses
 	oauth      *oauth.Server
 	sqlAPI     *sqlapi.API

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -23,6 +24,7 @@ import (
 func (g *Gateway) openWarehouses() error {
 	client := dataapi.NewHTTPClient()
 	g.closers = append(g.closers, func() error { client.CloseIdleConnections(); return nil })
+	g.quotas = dataapi.NewQuotas(nil, g.now)
 	g.openOrphans()
 	if err := g.openSpool(); err != nil {
 		return err
@@ -162,6 +164,7 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
 		config.Started = c.started(person)
+		config.Quota = c.gateway.quotas.Share(accountOf(c.config.Identity.RoleARN), c.config.Region, person.Tenant+" "+person.ID)
 		background = dataapi.New(config)
 	}
 	if c.wire == nil {
@@ -176,6 +179,14 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		return c.spooled(person, pool), nil
 	}
 	return both{background, pool}, nil
+}
+
+// accountOf gives the AWS account of an ARN.
+func accountOf(arn string) string {
+	if fields := strings.Split(arn, ":"); len(fields) > 4 {
+		return fields[4]
+	}
+	return ""
 }
 
 // login gives what a new connection of a person logs in with.

@@ -61,6 +61,9 @@ func (s *Session) call(ctx context.Context, op operation, request any, buffer []
 		if err != nil {
 			return nil, fmt.Errorf("get credentials for %s: %w", op, err)
 		}
+		if err := s.config.Quota.wait(ctx, op, s.patience(op)-paused); err != nil {
+			return nil, fmt.Errorf("wait for a call of %s: %w", op, err)
+		}
 		answer, err := s.exchange(ctx, op, payload, credentials, buffer)
 		if err == nil {
 			return answer, nil
@@ -69,6 +72,9 @@ func (s *Session) call(ctx context.Context, op operation, request any, buffer []
 			return nil, fmt.Errorf("call %s: %w", op, context.Cause(ctx))
 		}
 		fault, _ := errors.AsType[*ServiceError](err)
+		if fault != nil && fault.quota() {
+			s.config.Quota.refused(op)
+		}
 		switch {
 		case fault.refusesCredentials() && !renewed && s.forget(credentials):
 			renewed = true

@@ -62,6 +62,8 @@ type Config struct {
 	// RetryBudget bounds the pauses between repeated attempts of one call, all together; 0 is
 	// ten seconds, less than 0 repeats nothing.
 	RetryBudget time.Duration
+	// Quota is the person's share of the account's rates of calls; nil waits for none.
+	Quota *Share
 	// HTTPClient should be shared by all sessions, so that connections are; nil makes one of
 	// its own with NewHTTPClient.
 	HTTPClient *http.Client
