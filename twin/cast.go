@@ -61,6 +61,9 @@ const (
 	// KeyARN is the account's key in KMS, made anew at each start.
 	KeyARN = "arn:aws:kms:" + Region + ":" + Account + ":key/" + keyID
 
+	// SigningKeyARN is an RSA key in KMS, for signatures.
+	SigningKeyARN = "arn:aws:kms:" + Region + ":" + Account + ":key/" + signingKeyID
+
 	// IdPPath is where the identity provider is below the twin's URL.
 	IdPPath = "/idp"
 	// ClientID is the gateway's at the identity provider.
@@ -73,6 +76,9 @@ const (
 	secretName = "shiftgrant/tickit"
 	roleID     = "AROATWINSHIFTGRANT000"
 	keyID      = "00000000-0000-4000-8000-000000000001"
+
+	signingKeyID = "00000000-0000-4000-8000-000000000002"
+
 	// userTag is the session tag by which the Data API on a provisioned cluster knows the
 	// database user.
 	userTag = "RedshiftDbUser"

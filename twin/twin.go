@@ -92,7 +92,7 @@ type Twin struct {
 	// Redshift's port, which takes them.
 	Passwords *controlplane.Server
 	Wire      *wire.Server
-	// KMS keeps other people's keys. It starts with one, KeyARN.
+	// KMS keeps other people's keys. It starts with two, KeyARN and SigningKeyARN.
 	KMS *kms.Server
 	// Center is what IAM Identity Center knows; OIDC and Admin are its two services.
 	Center *identitycenter.Center
@@ -196,6 +196,9 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	t.Passwords = newControlPlane(config, t.Registry, t.endpoint)
 	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	t.KMS.CreateKey(keyID, nil)
+	if _, err := t.KMS.CreateSigningKey(signingKeyID); err != nil {
+		return nil, errors.Join(err, t.DataAPI.Close(), t.Postgres.Close())
+	}
 	if err := t.openPort(ctx, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("redshift's port: %w", err), t.DataAPI.Close(), t.Postgres.Close())
 	}

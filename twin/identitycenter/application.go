@@ -88,15 +88,15 @@ func (c *Center) CreateIssuer(made Issuer) (Issuer, error) {
 	u, err := jwks.CheckURL(made.URL)
 	switch {
 	case err != nil:
-		return Issuer{}, fmt.Errorf("IssuerUrl: %w", err)
+		return Issuer{}, fmt.Errorf("the IssuerUrl: %w", err)
 	case strings.HasSuffix(u.Path, "/") && u.Path != "/", u.RawQuery != "":
-		return Issuer{}, errors.New("IssuerUrl: a URL without a query, and without a slash at its end")
+		return Issuer{}, errors.New("the IssuerUrl: a URL without a query, and without a slash at its end")
 	case made.Name == "" || len(made.Name) > 255:
-		return Issuer{}, errors.New("Name: 1 to 255 characters are needed")
+		return Issuer{}, errors.New("the Name: 1 to 255 characters are needed")
 	case made.ClaimPath == "":
-		return Issuer{}, errors.New("ClaimAttributePath: the name of a claim is needed")
+		return Issuer{}, errors.New("the ClaimAttributePath: the name of a claim is needed")
 	case storeNames[made.StorePath] == "":
-		return Issuer{}, errors.New("IdentityStoreAttributePath: the twin knows emails.value, userName and externalId")
+		return Issuer{}, errors.New("the IdentityStoreAttributePath: the twin knows emails.value, userName and externalId")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,9 +140,9 @@ func (c *Center) DeleteIssuer(arn string) error {
 func (c *Center) CreateApplication(provider, name, description string) (Application, error) {
 	switch {
 	case provider != CustomApplication && provider != RedshiftApplication:
-		return Application{}, errors.New("ApplicationProviderArn: the twin knows " + CustomApplication)
+		return Application{}, errors.New("the ApplicationProviderArn must be " + CustomApplication)
 	case name == "" || len(name) > 100:
-		return Application{}, errors.New("Name: 1 to 100 characters are needed")
+		return Application{}, errors.New("the Name: 1 to 100 characters are needed")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -242,24 +242,24 @@ func (c *Center) checkGrant(kind string, g Grant) error {
 		return nil
 	case AuthorizationCode:
 		if len(g.RedirectURIs) < 1 || len(g.RedirectURIs) > maxAudiences {
-			return errors.New("RedirectUris: 1 to 10 are needed")
+			return errors.New("the RedirectUris: 1 to 10 are needed")
 		}
 		return nil
 	case JWTBearer:
 		if len(g.Issuers) == 0 {
-			return errors.New("AuthorizedTokenIssuers: at least one is needed")
+			return errors.New("the AuthorizedTokenIssuers: at least one is needed")
 		}
 		for _, i := range g.Issuers {
 			if len(i.Audiences) < 1 || len(i.Audiences) > maxAudiences {
-				return errors.New("AuthorizedAudiences: 1 to 10 are needed")
+				return errors.New("the AuthorizedAudiences: 1 to 10 are needed")
 			}
 			if !slices.ContainsFunc(c.issuers, func(known *Issuer) bool { return known.ARN == i.IssuerARN }) {
-				return errors.New("TrustedTokenIssuerArn: there is no such trusted token issuer in this instance")
+				return errors.New("the TrustedTokenIssuerArn: there is no such trusted token issuer in this instance")
 			}
 		}
 		return nil
 	}
-	return errors.New("GrantType: the twin does not know it")
+	return errors.New("the GrantType is not known")
 }
 
 func (a *Application) clone() Application {

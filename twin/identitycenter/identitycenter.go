@@ -196,3 +196,16 @@ func (r *Refusal) Status() int {
 func refuse(reason Reason, format string, arguments ...any) *Refusal {
 	return &Refusal{reason, fmt.Sprintf(format, arguments...)}
 }
+
+// PutPerson adds somebody to the identity store, or changes who has the same user id.
+func (c *Center) PutPerson(changed Person) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, p := range c.people {
+		if p.UserID == changed.UserID {
+			c.people[i] = changed
+			return
+		}
+	}
+	c.people = append(c.people, changed)
+}

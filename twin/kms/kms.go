@@ -1,5 +1,5 @@
 // Package kms plays the part of AWS KMS that keeps other people's keys: Encrypt and Decrypt with
-// symmetric keys, each bound to an encryption context.
+// symmetric keys, each bound to an encryption context, and Sign and GetPublicKey with RSA keys.
 //
 // It is a stand-in for development and tests, no production system: its keys are in memory, made
 // anew at each start unless they are given. Requests must be signed, and parameters that are not
@@ -11,6 +11,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/twin/script"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
@@ -42,6 +44,9 @@ type Config struct {
 
 // Server is an http.Handler.
 type Server struct {
+	// Script tells operations to refuse.
+	Script script.Script
+
 	config   Config
 	verifier sigv4.Verifier
 
@@ -50,7 +55,8 @@ type Server struct {
 }
 
 type key struct {
-	secret   [keySize]byte
+	secret   [keySize]byte   // of a symmetric key
+	private  *rsa.PrivateKey // of a signing key; nil for the others
 	disabled bool
 	denied   bool
 }
@@ -67,7 +73,7 @@ func New(config Config) *Server {
 // CreateKey makes a symmetric key and returns its ARN. A secret of 32 bytes brings a key back from
 // an earlier start; nil makes one.
 func (s *Server) CreateKey(id string, secret []byte) string {
-	arn := "arn:aws:kms:" + s.config.Region + ":" + s.config.Account + ":key/" + id
+	arn := s.arn(id)
 	made := &key{}
 	if copy(made.secret[:], secret) != keySize {
 		rand.Read(made.secret[:]) // never fails since Go 1.24
@@ -76,6 +82,10 @@ func (s *Server) CreateKey(id string, secret []byte) string {
 	defer s.mu.Unlock()
 	s.keys[arn] = made
 	return arn
+}
+
+func (s *Server) arn(id string) string {
+	return "arn:aws:kms:" + s.config.Region + ":" + s.config.Account + ":key/" + id
 }
 
 // Disable disables a key, or enables it again.
@@ -112,6 +122,9 @@ type question struct {
 	CiphertextBlob      []byte
 	EncryptionContext   map[string]string
 	EncryptionAlgorithm string
+	Message             []byte
+	MessageType         string
+	SigningAlgorithm    string
 }
 
 // ServeHTTP answers one call.
@@ -121,6 +134,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.answer(r)
 	if err != nil {
 		refused := asFailure(err)
+		w.Header().Set("X-Amzn-ErrorType", refused.code)
 		w.WriteHeader(refused.status)
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": refused.code, "message": refused.message})
 		return
@@ -150,32 +164,55 @@ func (s *Server) answer(r *http.Request) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&q); err != nil {
-		return nil, refuse("SerializationException", "the twin takes KeyId, Plaintext, CiphertextBlob, EncryptionContext and EncryptionAlgorithm")
+		return nil, refuse("SerializationException", "the twin takes KeyId, Plaintext, CiphertextBlob, EncryptionContext, EncryptionAlgorithm, Message, MessageType and SigningAlgorithm")
+	}
+	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), Target)
+	if refusal, refused := s.Script.Next(operation); refused {
+		return nil, &failure{refusal.Status, refusal.Code, refusal.Message}
 	}
 	if q.EncryptionAlgorithm != "" && q.EncryptionAlgorithm != "SYMMETRIC_DEFAULT" {
 		return nil, refuse("InvalidKeyUsageException", "the twin's keys are symmetric")
 	}
-	switch strings.TrimPrefix(r.Header.Get("X-Amz-Target"), Target) {
+	switch operation {
 	case "Encrypt":
 		return s.encrypt(q)
 	case "Decrypt":
 		return s.decrypt(q)
+	case "Sign":
+		return s.sign(q)
+	case "GetPublicKey":
+		return s.getPublicKey(q)
 	}
-	return nil, refuse("UnknownOperationException", "the twin's KMS knows Encrypt and Decrypt")
+	return nil, refuse("UnknownOperationException", "the twin's KMS knows Encrypt, Decrypt, Sign and GetPublicKey")
 }
 
-// use finds a key that may be used.
-func (s *Server) use(arn string) (cipher.AEAD, error) {
+// find finds a key that may be used. Keys are named by their ARN or by their id.
+func (s *Server) find(name string) (arn string, k key, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := s.keys[arn]
+	if !strings.HasPrefix(name, "arn:") {
+		name = s.arn(name)
+	}
+	found := s.keys[name]
 	switch {
-	case k == nil:
-		return nil, refuse("NotFoundException", "Key '"+arn+"' does not exist")
-	case k.denied:
-		return nil, refuse("AccessDeniedException", "User is not authorized to perform this action because no resource-based policy allows it")
-	case k.disabled:
-		return nil, refuse("DisabledException", arn+" is disabled.")
+	case found == nil:
+		return "", key{}, refuse("NotFoundException", "Key '"+name+"' does not exist")
+	case found.denied:
+		return "", key{}, refuse("AccessDeniedException", "User is not authorized to perform this action because no resource-based policy allows it")
+	case found.disabled:
+		return "", key{}, refuse("DisabledException", name+" is disabled.")
+	}
+	return name, *found, nil
+}
+
+// use finds a symmetric key.
+func (s *Server) use(arn string) (cipher.AEAD, error) {
+	_, k, err := s.find(arn)
+	if err != nil {
+		return nil, err
+	}
+	if k.private != nil {
+		return nil, refuse("InvalidKeyUsageException", arn+" key usage is SIGN_VERIFY which is not valid for this operation.")
 	}
 	block, err := aes.NewCipher(k.secret[:])
 	if err != nil {

@@ -54,7 +54,7 @@ func (s *Server) putGrant(q grantRequest) (any, error) {
 		kinds = append(kinds, identitycenter.TokenExchange)
 	}
 	if !slices.Equal(kinds, []string{q.GrantType}) {
-		return nil, errors.New("Grant: exactly the one member is needed that fits the GrantType")
+		return nil, errors.New("the Grant must have exactly the one member that fits the GrantType")
 	}
 	return nil, s.center.PutGrant(q.ApplicationArn, q.GrantType, given)
 }
@@ -141,24 +141,24 @@ func (p actorPolicy) actors() ([]string, error) {
 	var actors []string
 	for _, statement := range p.Statement {
 		if statement.Effect != "Allow" || !slices.Equal(statement.Action, texts{"sso-oauth:CreateTokenWithIAM"}) {
-			return nil, errors.New("ActorPolicy: the twin knows statements that allow sso-oauth:CreateTokenWithIAM")
+			return nil, errors.New("the ActorPolicy: the twin knows statements that allow sso-oauth:CreateTokenWithIAM")
 		}
 		actors = append(actors, statement.Principal.AWS...)
 	}
 	if p.Version != "2012-10-17" || len(actors) == 0 {
-		return nil, errors.New("ActorPolicy: the Version 2012-10-17 and a Principal are needed")
+		return nil, errors.New("the ActorPolicy: the Version 2012-10-17 and a Principal are needed")
 	}
 	return actors, nil
 }
 
 func (s *Server) putMethod(q methodRequest) (any, error) {
 	if q.AuthenticationMethodType != "IAM" || q.AuthenticationMethod.Iam == nil {
-		return nil, errors.New("AuthenticationMethodType: the twin knows IAM")
+		return nil, errors.New("the AuthenticationMethodType must be IAM")
 	}
 	document := q.AuthenticationMethod.Iam.ActorPolicy
 	var policy actorPolicy
 	if err := json.Unmarshal(document, &policy); err != nil {
-		return nil, fmt.Errorf("ActorPolicy: %w", err)
+		return nil, fmt.Errorf("the ActorPolicy: %w", err)
 	}
 	actors, err := policy.actors()
 	if err != nil {
@@ -215,7 +215,7 @@ type scopeRequest struct {
 
 func (s *Server) putScope(q scopeRequest) (any, error) {
 	if q.Scope == "" || len(q.AuthorizedTargets) > 10 {
-		return nil, errors.New("Scope is needed, and at most 10 AuthorizedTargets")
+		return nil, errors.New("the Scope is needed, and at most 10 AuthorizedTargets")
 	}
 	return nil, s.center.Change(q.ApplicationArn, func(a *identitycenter.Application) error {
 		a.Scopes[q.Scope] = q.AuthorizedTargets

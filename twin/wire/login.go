@@ -108,7 +108,7 @@ func (s *Server) prove(client net.Conn, parameters map[string]string) (databaseU
 		return s.proveByToken(client, parameters)
 	}
 	login := parameters["user"]
-	right, err := s.ask(client, login)
+	right, err := s.ask(client, login, s.method(parameters))
 	if err != nil {
 		return "", err
 	}
@@ -138,17 +138,26 @@ func (s *Server) proveByToken(client net.Conn, parameters map[string]string) (st
 	return s.config.Token(ctx, string(token), parameters)
 }
 
+// method is how a client is asked for its password. psql and all that uses libpq connect to Redshift
+// too, and know nothing newer than MD5; the drivers that know the digest say which they are.
+func (s *Server) method(parameters map[string]string) Method {
+	if s.config.Method == Digest && parameters["driver_version"] == "" {
+		return MD5
+	}
+	return s.config.Method
+}
+
 // ask asks for a password in the configured way, and gives the test that its answer passes.
-func (s *Server) ask(client net.Conn, login string) (right func(password string) bool, err error) {
+func (s *Server) ask(client net.Conn, login string, method Method) (right func(password string) bool, err error) {
 	challenge := make([]byte, 48)
 	rand.Read(challenge)
-	switch s.config.Method {
+	switch method {
 	case Cleartext:
-		got, err := s.askPassword(client, nil)
+		got, err := askPassword(client, method, nil)
 		return func(password string) bool { return same(got, append([]byte(password), 0)) }, err
 	case MD5:
 		salt := challenge[:4]
-		got, err := s.askPassword(client, salt)
+		got, err := askPassword(client, method, salt)
 		return func(password string) bool {
 			inner := md5.Sum([]byte(password + login))
 			outer := md5.Sum(append([]byte(hex.EncodeToString(inner[:])), salt...))
@@ -157,13 +166,13 @@ func (s *Server) ask(client net.Conn, login string) (right func(password string)
 	case Digest:
 		return askDigest(client, challenge[:16], challenge[16:])
 	}
-	return nil, fmt.Errorf("method %d is not known", s.config.Method)
+	return nil, fmt.Errorf("method %d is not known", method)
 }
 
 func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
 
-func (s *Server) askPassword(client net.Conn, salt []byte) ([]byte, error) {
-	if err := request(client, uint32(s.config.Method), salt); err != nil {
+func askPassword(client net.Conn, method Method, salt []byte) ([]byte, error) {
+	if err := request(client, uint32(method), salt); err != nil {
 		return nil, err
 	}
 	return answer(client, 'p')
