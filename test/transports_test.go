@@ -74,6 +74,9 @@ func TestTransportsGiveTheSameRows(t *testing.T) {
 		}
 		for name, w := range worlds {
 			for way, got := range map[string]answer{"": w.query(t, tokens[name], sql), " in the background": w.background(t, tokens[name], sql)} {
+				if by := got.Header.Get("Shiftgrant-Transport"); by != map[bool]string{true: "dataapi", false: "wire"}[name == "dataapi"] {
+					t.Errorf("%s: by %s%s, and the answer says %q", sql, name, way, by)
+				}
 				if diff := cmp.Diff(want.Columns, declared(got.Columns, want.Columns)); diff != "" {
 					t.Errorf("%s: columns by wire and by %s%s (-+):\n%s", sql, name, way, diff)
 				}

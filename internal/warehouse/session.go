@@ -33,6 +33,14 @@ var (
 // Warehouse is the name of the warehouse that was opened.
 func (s *Session) Warehouse() string { return s.target.Name }
 
+// Transport is how statements travel: those that a request waits for, or those in the background.
+func (s *Session) Transport(background bool) string {
+	if _, ours := s.kept.Session.(redshift.Spooled); background && !ours {
+		return "dataapi" // the only other transport that keeps results
+	}
+	return s.target.Transport
+}
+
 // LimitRows ends results after max rows. It can only make the limit smaller; 0 changes nothing.
 func (s *Session) LimitRows(max int64) { s.maxRows = smaller(s.maxRows, max) }
 

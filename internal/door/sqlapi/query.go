@@ -28,6 +28,7 @@ func (a *API) query(w http.ResponseWriter, r *http.Request, access *grant.Access
 	if err != nil {
 		return err
 	}
+	w.Header().Set(transportHeader, session.Transport(false))
 	return a.stream(w, r, rows, want, "")
 }
 

@@ -20,6 +20,9 @@ const (
 	trailerComplete  = "Shiftgrant-Complete"
 )
 
+// transportHeader tells by which transport the rows came: wire or dataapi.
+const transportHeader = "Shiftgrant-Transport"
+
 // preference is how a caller wants rows. It is read before anything is run, so that a statement
 // never runs for an answer that nobody can take.
 type preference struct {

@@ -83,6 +83,7 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, access *grant.Acces
 	case err != nil:
 		return err
 	}
+	w.Header().Set(transportHeader, session.Transport(true))
 	return a.stream(w, r, rows, want, statement.ID)
 }
 
@@ -268,6 +269,7 @@ func (a *API) rows(w http.ResponseWriter, r *http.Request, access *grant.Access)
 	if err != nil {
 		return err
 	}
+	w.Header().Set(transportHeader, session.Transport(true))
 	return a.stream(w, r, rows, want, statement.ID)
 }
 
