@@ -16,7 +16,7 @@ var floors = [][]string{
 	{"internal/secret", "internal/seal", "redshift", "internal/grant", "internal/web"},
 	{"internal/store", "internal/audit", "internal/encode", "internal/issuer", "internal/pages", "connect/...", "redshift/placeholder", "redshift/dataapi", "redshift/wire", "redshift/identity", "internal/spool"},
 	{"internal/warehouse", "internal/signin", "internal/kms", "internal/orphans", "internal/login"},
-	{"internal/oauth", "internal/door/sqlapi", "internal/admin"},
+	{"internal/oauth", "internal/door/sqlapi", "internal/door/credentials", "internal/admin"},
 	{"internal/gateway"},
 	{"internal/doctor"},
 	{"examples/stargazer/...", "twin/..."},

@@ -42,6 +42,9 @@ warehouses:
     ca: {{quote .Authority}}
     data_api_endpoint: {{quote .AWS}}
     redshift_endpoint: {{quote .AWS}}
+{{- if eq .Chain "web_identity"}}
+    credentials: [aws, database] # what people may take out with shiftgrant exec and credential-process
+{{- end}}
     identity:
       chain: {{.Chain}}
       role_arn: {{quote .Role}}

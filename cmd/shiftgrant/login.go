@@ -22,6 +22,7 @@ type loginOptions struct {
 	gateway   string
 	warehouse string
 	write     bool
+	outside   bool
 	noBrowser bool
 }
 
@@ -49,6 +50,7 @@ A profile is a login with a name: have several for several gateways or warehouse
 	flags := command.Flags()
 	flags.StringVar(&options.warehouse, "warehouse", "", "`name` of the warehouse (default: the only one)")
 	flags.BoolVar(&options.write, "write", false, "ask for the right to change data, too")
+	flags.BoolVar(&options.outside, "credentials", false, "ask for temporary passwords and AWS keys, for exec, pgpass and credential-process")
 	flags.BoolVar(&options.noBrowser, "no-browser", false, "show a code to enter in a browser on another device")
 	return command
 }
@@ -122,6 +124,12 @@ func (o *loginOptions) scopes(ctx context.Context) ([]string, error) {
 	scopes := []string{grant.ScopeOpenID, grant.ScopeProfile, grant.ScopeEmail, grant.ScopeOffline, grant.ScopeRead}
 	if o.write {
 		scopes = append(scopes, grant.ScopeWrite)
+	}
+	if o.outside && !slices.Contains(known, grant.ScopeCredentials) {
+		return nil, errors.New("the gateway gives no credentials: its operator can allow it for a warehouse (credentials in the configuration)")
+	}
+	if o.outside {
+		scopes = append(scopes, grant.ScopeCredentials)
 	}
 	return append(scopes, grant.WarehouseScope(o.warehouse)), nil
 }

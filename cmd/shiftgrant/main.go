@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -23,7 +24,10 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "shiftgrant:", err)
+		var program *programError
+		if !errors.As(err, &program) { // which has said why by itself
+			fmt.Fprintln(os.Stderr, "shiftgrant:", err)
+		}
 		return exitCode(err)
 	}
 	return 0
@@ -43,6 +47,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 	}
 	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newBackup(), newAudit(), newDoctor())
 	root.AddCommand(newLogin(), newLogout(), newWhoami(), newToken(), newQuery(), newWarehouses())
+	root.AddCommand(newExec(), newPgpass(), newCredentialProcess())
 	explainUsage(root)
 	return root
 }

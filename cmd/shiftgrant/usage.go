@@ -38,9 +38,12 @@ func usage(command *cobra.Command, problem string) error {
 func exitCode(err error) int {
 	var wrong *usageError
 	var nobody *signedOutError
+	var program *programError
 	switch {
 	case errors.As(err, &wrong):
 		return exitUsage
+	case errors.As(err, &program):
+		return program.code
 	case errors.As(err, &nobody):
 		return exitSignIn
 	case errors.Is(err, errNotWhole):

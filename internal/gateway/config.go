@@ -127,6 +127,8 @@ type Warehouse struct {
 	PasswordsFrom   string `yaml:"redshift_endpoint"` // default: AWS's for the region
 	DataAPIEndpoint string `yaml:"data_api_endpoint"` // default: AWS's for the region
 	ResultFormat    string `yaml:"result_format"`     // csv (default) or json
+	// Credentials are the kinds that people may take out of the gateway: aws, database. None by default.
+	Credentials []string `yaml:"credentials"`
 }
 
 // Identity is how a person's identity becomes access to the warehouse.
@@ -420,6 +422,9 @@ func (c *Config) checkWarehouses() error {
 		if err := warehouse.checkTransport(path); err != nil {
 			return err
 		}
+		if err := warehouse.checkCredentials(path); err != nil {
+			return err
+		}
 		if err := oneOf(path+".result_format", warehouse.ResultFormat, "csv", "json"); err != nil {
 			return err
 		}
@@ -445,7 +450,7 @@ func (c *Config) addCommandLine() {
 	}
 	c.Apps = append(slices.Clone(c.Apps), App{
 		ID: CommandLineApp, Name: "shiftgrant command line", Type: string(grant.Public),
-		RedirectURIs: []string{CommandLineRedirect},
+		RedirectURIs: []string{CommandLineRedirect}, Scopes: append(slices.Clone(grant.KnownScopes), grant.ScopeCredentials),
 	})
 }
 
@@ -489,7 +494,7 @@ func (c *Config) checkApps() error {
 }
 
 func (c *Config) knowsScope(scope string) bool {
-	return grant.KnownScopes.Has(scope) || slices.ContainsFunc(c.Warehouses, func(w Warehouse) bool { return scope == grant.WarehouseScope(w.Name) })
+	return grant.KnownScopes.Has(scope) || scope == grant.ScopeCredentials || slices.ContainsFunc(c.Warehouses, func(w Warehouse) bool { return scope == grant.WarehouseScope(w.Name) })
 }
 
 // CheckAppID refuses an id that could be taken for something else: a URL (those are for client

@@ -21,6 +21,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
 	"github.com/shiftgrant/shiftgrant/internal/audit"
+	"github.com/shiftgrant/shiftgrant/internal/door/credentials"
 	"github.com/shiftgrant/shiftgrant/internal/door/sqlapi"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
@@ -75,6 +76,8 @@ type Gateway struct {
 	warehouses *warehouse.Warehouses
 	oauth      *oauth.Server
 	sqlAPI     *sqlapi.API
+
+	credentials *credentials.Door
 }
 
 // New opens everything, and leaves nothing open if it fails. It makes no call to the outside:
@@ -101,7 +104,7 @@ func (g *Gateway) build(public net.Listener) error {
 	if err := g.config.check(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	for _, step := range []func() error{g.openData, g.openIssuer, g.openPages, g.openSignIn, g.openWarehouses, g.openOAuth, g.openSQLAPI, g.registerApps} {
+	for _, step := range []func() error{g.openData, g.openIssuer, g.openPages, g.openSignIn, g.openWarehouses, g.openOAuth, g.openSQLAPI, g.openCredentials, g.registerApps} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -110,6 +113,7 @@ func (g *Gateway) build(public net.Listener) error {
 	g.oauth.Register(mux)
 	g.signIn.Register(mux)
 	g.sqlAPI.Register(mux)
+	g.credentials.Register(mux)
 	mux.Handle("GET "+pages.AssetsPath, g.pages.Assets())
 	mux.HandleFunc("/", g.pages.NotFound)
 	g.registerHealth(mux)
@@ -226,7 +230,7 @@ func holderName() string {
 func (g *Gateway) openOAuth() error {
 	shown := make([]pages.Warehouse, 0, len(g.config.Warehouses))
 	for _, w := range g.config.Warehouses {
-		shown = append(shown, pages.Warehouse{Name: w.Name, DisplayName: w.DisplayName, Description: w.Description})
+		shown = append(shown, pages.Warehouse{Name: w.Name, DisplayName: w.DisplayName, Description: w.Description, GivesCredentials: len(w.Credentials) > 0})
 	}
 	proxies, err := g.config.proxies()
 	if err != nil {

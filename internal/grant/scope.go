@@ -16,10 +16,14 @@ const (
 	ScopeEmail   = "email"
 	ScopeProfile = "profile"
 
+	// ScopeCredentials is for temporary credentials of the person that work outside of the gateway. It
+	// is for apps that are registered for it by name, on warehouses whose operator gives them.
+	ScopeCredentials = "credentials"
+
 	warehousePrefix = "warehouse:"
 )
 
-// KnownScopes is the fixed part of scopes_supported.
+// KnownScopes is the fixed part of scopes_supported: what any app may ask for.
 var KnownScopes = Scopes{ScopeRead, ScopeWrite, ScopeOffline, ScopeOpenID, ScopeEmail, ScopeProfile}
 
 // WarehouseScope names the warehouse an app asks for: "warehouse:sales".

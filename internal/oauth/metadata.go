@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
@@ -57,6 +58,10 @@ func (s *Server) buildMetadata() metadata {
 		scopes = append(scopes, grant.WarehouseScope(name))
 		dataScopes = append(dataScopes, grant.WarehouseScope(name))
 	}
+	if s.givesCredentials() {
+		scopes = append(scopes, grant.ScopeCredentials)
+		dataScopes = append(dataScopes, grant.ScopeCredentials)
+	}
 	authMethods := []string{"none", "client_secret_basic", "client_secret_post"}
 	return metadata{
 		server: mustEncode(serverMetadata{
@@ -88,6 +93,11 @@ func (s *Server) buildMetadata() metadata {
 			BearerMethods: []string{"header"}, Name: "Amazon Redshift by shiftgrant",
 		}),
 	}
+}
+
+// givesCredentials reports whether any warehouse does.
+func (s *Server) givesCredentials() bool {
+	return slices.ContainsFunc(s.warehouseNames, func(name string) bool { return s.warehouses[name].GivesCredentials })
 }
 
 // mustEncode encodes strings and booleans, which cannot fail.

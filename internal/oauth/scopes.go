@@ -17,7 +17,7 @@ func (s *Server) resolveScopes(app *grant.App, asked grant.Scopes) (grant.Scopes
 		asked = grant.Scopes{DefaultScope}
 	}
 	for _, scope := range asked {
-		if !grant.KnownScopes.Has(scope) && !s.isWarehouseScope(scope) {
+		if !grant.KnownScopes.Has(scope) && !s.isWarehouseScope(scope) && scope != grant.ScopeCredentials {
 			return nil, "", invalidScope("the scope names something that this gateway does not know; see scopes_supported in its metadata")
 		}
 	}
@@ -34,6 +34,9 @@ func (s *Server) resolveScopes(app *grant.App, asked grant.Scopes) (grant.Scopes
 	}
 	if !s.mayAsk(app, granted) {
 		return nil, "", invalidScope("this app is not registered for all of these scopes")
+	}
+	if granted.Has(grant.ScopeCredentials) && !s.warehouses[warehouse].GivesCredentials {
+		return nil, "", invalidScope("no credentials are given for this warehouse; leave out the scope credentials")
 	}
 	return granted, warehouse, nil
 }
@@ -67,8 +70,11 @@ func (s *Server) resolveWarehouse(app *grant.App, asked grant.Scopes) (string, *
 }
 
 // mayAsk holds an app to its registration. No registered scopes means any, and no registered
-// warehouse means any of them.
+// warehouse means any of them. The scope credentials is never among any: it has to be registered.
 func (s *Server) mayAsk(app *grant.App, scopes grant.Scopes) bool {
+	if scopes.Has(grant.ScopeCredentials) && !app.Scopes.Has(grant.ScopeCredentials) {
+		return false
+	}
 	if len(app.Scopes) == 0 {
 		return true
 	}

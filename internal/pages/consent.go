@@ -76,8 +76,10 @@ func (c Consent) QueriesData() bool {
 	return c.Scopes.Has(grant.ScopeRead) || c.Scopes.Has(grant.ScopeWrite)
 }
 
-// changes reports whether the app could write.
-func (c Consent) changes() bool { return c.Scopes.Has(grant.ScopeWrite) && !c.Limits.ReadOnly }
+// changes reports whether the app could write, here or with credentials that work elsewhere.
+func (c Consent) changes() bool {
+	return c.Scopes.Has(grant.ScopeWrite) && !c.Limits.ReadOnly || c.Scopes.Has(grant.ScopeCredentials)
+}
 
 // ReviewedByAdmin reports whether somebody of the organization registered the app.
 func (c Consent) ReviewedByAdmin() bool {
@@ -174,6 +176,12 @@ func rights(scopes grant.Scopes, limits grant.Limits) []Right {
 		list = append(list, Right{
 			Icon: "write", Title: "Change and delete data", Strong: true, scopes: grant.Scopes{grant.ScopeWrite},
 			Detail: "Insert, update, delete, create, and drop" + where(limits, ", wherever you may", ", where you may in ") + ".",
+		})
+	}
+	if scopes.Has(grant.ScopeCredentials) {
+		list = append(list, Right{
+			Icon: "warning", Title: "Take temporary passwords and AWS keys of yours", Strong: true, scopes: grant.Scopes{grant.ScopeCredentials},
+			Detail: "With them it does in Redshift whatever you may, without us in between. Each opens doors for 15 minutes, and what it opened may stay open, even after you disconnect the app.",
 		})
 	}
 	if scopes.Has(grant.ScopeOffline) {

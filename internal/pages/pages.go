@@ -102,6 +102,8 @@ type Warehouse struct {
 	Name        string // in the configuration: "tickit"
 	DisplayName string // for people; empty takes Name
 	Description string
+	// GivesCredentials tells that apps can get the person's temporary credentials for it.
+	GivesCredentials bool
 }
 
 // Title is the name for people.

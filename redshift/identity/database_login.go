@@ -52,7 +52,8 @@ type DatabaseLoginConfig struct {
 	// Credentials are the person's AWS credentials, which sign the call. Their DatabaseUser is who
 	// the password is for in a cluster; a workgroup derives it from the role.
 	Credentials Provider
-	HTTPClient  *http.Client // nil: one with a timeout that follows no redirect
+	Lifetime    time.Duration // of a password, 15 minutes to an hour; 0: an hour
+	HTTPClient  *http.Client  // nil: one with a timeout that follows no redirect
 	Now         func() time.Time
 }
 
@@ -86,6 +87,9 @@ func NewDatabaseLogin(config DatabaseLoginConfig) (*DatabaseLogin, error) {
 	}
 	if d.config.Now == nil {
 		d.config.Now = time.Now
+	}
+	if d.config.Lifetime == 0 {
+		d.config.Lifetime = passwordLength
 	}
 	if d.config.HTTPClient == nil {
 		d.config.HTTPClient = &http.Client{Timeout: stsTimeout, CheckRedirect: refuseRedirect}
@@ -142,7 +146,7 @@ func (d *DatabaseLogin) askCluster(ctx context.Context, credentials Credentials)
 	}
 	form := url.Values{
 		"Action": {"GetClusterCredentials"}, "Version": {redshiftVersion}, "ClusterIdentifier": {d.config.Cluster},
-		"DbName": {d.config.Database}, "DbUser": {credentials.DatabaseUser}, "DurationSeconds": {strconv.Itoa(int(passwordLength / time.Second))},
+		"DbName": {d.config.Database}, "DbUser": {credentials.DatabaseUser}, "DurationSeconds": {strconv.Itoa(int(d.config.Lifetime / time.Second))},
 	}
 	body, err := d.call(ctx, credentials, []byte(form.Encode()), map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
 	if err != nil {
@@ -166,7 +170,7 @@ func (d *DatabaseLogin) askCluster(ctx context.Context, credentials Credentials)
 
 // askWorkgroup is GetCredentials: JSON 1.1, with the expiration in seconds since 1970.
 func (d *DatabaseLogin) askWorkgroup(ctx context.Context, credentials Credentials) (Password, error) {
-	request, err := json.Marshal(map[string]any{"workgroupName": d.config.Workgroup, "dbName": d.config.Database, "durationSeconds": int(passwordLength / time.Second)})
+	request, err := json.Marshal(map[string]any{"workgroupName": d.config.Workgroup, "dbName": d.config.Database, "durationSeconds": int(d.config.Lifetime / time.Second)})
 	if err != nil {
 		return Password{}, err
 	}

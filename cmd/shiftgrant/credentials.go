@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shiftgrant/shiftgrant/connect"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/login"
+)
+
+// awsKeys and databaseLogin are what the gateway gives.
+type awsKeys struct {
+	Region          string    `json:"region"`
+	AccessKeyID     string    `json:"access_key_id"`
+	SecretAccessKey string    `json:"secret_access_key"`
+	SessionToken    string    `json:"session_token"`
+	ExpiresAt       time.Time `json:"expires_at"`
+}
+
+type databaseLogin struct {
+	Host      string    `json:"host"`
+	Port      int       `json:"port"`
+	Database  string    `json:"database"`
+	User      string    `json:"user"`
+	Password  string    `json:"password"`
+	Authority string    `json:"certificate_authority"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// takeCredentials asks the gateway for temporary credentials of one kind.
+func takeCredentials(ctx context.Context, profile, kind string, into any) error {
+	session, err := openSession(profile)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]string{"kind": kind})
+	if err != nil {
+		return err
+	}
+	response, err := call(ctx, session, login.Request{Method: http.MethodPost, Path: "/v1/credentials", Accept: "application/json", Body: body})
+	if err != nil {
+		return explainCredentials(session, err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(into); err != nil {
+		return fmt.Errorf("read the credentials: %w", err)
+	}
+	return nil
+}
+
+// explainCredentials says how to ask for what this login was not given.
+func explainCredentials(session *login.Session, err error) error {
+	var problem *connect.APIError
+	l := session.Login()
+	if errors.As(err, &problem) && problem.Status == http.StatusForbidden && !grant.Scopes(l.Scopes).Has(grant.ScopeCredentials) {
+		return fmt.Errorf("this login may not take credentials out: sign in again with shiftgrant login %s --credentials", l.Gateway)
+	}
+	return err
+}
+
+func newCredentialProcess() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "credential-process",
+		Short: "Print temporary AWS credentials of yours, for AWS tools to call",
+		Long: `Print temporary AWS credentials of yours in the form that AWS tools read from a credential_process.
+They are for 15 minutes, and do what your role in the warehouse's account may do. The gateway has to
+give them for the warehouse, and the login has to be one with --credentials.`,
+		Example: `  # in ~/.aws/config
+  [profile sales]
+  region = eu-central-1
+  credential_process = shiftgrant credential-process --profile sales`,
+		Args: noArguments,
+	}
+	profile := withProfile(command)
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		var keys awsKeys
+		if err := takeCredentials(command.Context(), *profile, "aws", &keys); err != nil {
+			return err
+		}
+		encoder := json.NewEncoder(command.OutOrStdout())
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(struct {
+			Version         int
+			AccessKeyID     string `json:"AccessKeyId"`
+			SecretAccessKey string
+			SessionToken    string
+			Expiration      time.Time
+		}{1, keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, keys.ExpiresAt})
+	}
+	return command
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newPgpass() *cobra.Command {
+	var file string
+	command := &cobra.Command{
+		Use:   "pgpass",
+		Short: "Print a fresh database password as a line of a PostgreSQL password file",
+		Long: `Print a fresh database password of yours as a line of a PostgreSQL password file, or put it into
+one: DBeaver, psql and all that use libpq read ~/.pgpass. The password lets you log in for 15 minutes.
+The gateway has to give passwords for the warehouse, and the login has to be one with --credentials.`,
+		Example: `  shiftgrant pgpass
+  shiftgrant pgpass --file ~/.pgpass --profile sales`,
+		Args: noArguments,
+	}
+	profile := withProfile(command)
+	command.Flags().StringVar(&file, "file", "", "put the line into this `file`, in place of the one for the same database")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		var database databaseLogin
+		if err := takeCredentials(command.Context(), *profile, "database", &database); err != nil {
+			return err
+		}
+		if file == "" {
+			fmt.Fprintln(command.OutOrStdout(), database.passwordLine())
+			return nil
+		}
+		if err := putPasswordLine(file, database); err != nil {
+			return err
+		}
+		fmt.Fprintf(command.ErrOrStderr(), "%s has a password for %s at %s:%d until %s.\n", file, printable(database.User), printable(database.Host), database.Port, database.ExpiresAt.Local().Format("15:04"))
+		return nil
+	}
+	return command
+}
+
+// key is what a line of a password file is for: host:port:database:user, with : and \ escaped.
+func (d databaseLogin) key() string {
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+	return strings.Join([]string{escape.Replace(d.Host), strconv.Itoa(d.Port), escape.Replace(d.Database), escape.Replace(d.User)}, ":") + ":"
+}
+
+func (d databaseLogin) passwordLine() string {
+	return d.key() + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(d.Password)
+}
+
+// putPasswordLine puts our line first, because the first that fits is used, and leaves all others.
+func putPasswordLine(path string, database databaseLogin) error {
+	content, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read the password file: %w", err)
+	}
+	var fresh strings.Builder
+	fresh.WriteString(database.passwordLine() + "\n")
+	for line := range strings.Lines(string(content)) {
+		if !strings.HasPrefix(line, database.key()) {
+			fresh.WriteString(line)
+		}
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".pgpass-*") // 0600, or libpq does not read it
+	if err != nil {
+		return fmt.Errorf("write the password file: %w", err)
+	}
+	_, err = io.WriteString(file, fresh.String())
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write the password file: %w", err), os.Remove(file.Name()))
+	}
+	return nil
+}
