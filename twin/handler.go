@@ -21,6 +21,10 @@ func (t *Twin) handler(front http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(IdPPath+"/", t.IdP)
 	mux.Handle("GET /{$}", front)
+	mux.HandleFunc("GET /ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		_, _ = w.Write(t.authority)
+	})
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) {
 		t.serveAWS(w, r)
 	})

@@ -118,4 +118,3 @@ func enhanced(t *testing.T, played *twin.Twin, identityContext string) aws.Crede
 		AccessKeyID: *assumed.Credentials.AccessKeyId, SecretAccessKey: *assumed.Credentials.SecretAccessKey, SessionToken: *assumed.Credentials.SessionToken,
 	})
 }
-
