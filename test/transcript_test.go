@@ -127,6 +127,8 @@ func constant(text string) string {
 		{`localhost:\d+ takes connections`, "HOST takes connections"},
 		{`PostgreSQL \S+ (\(.*\))?, which is not Redshift`, "VERSION, which is not Redshift"},
 		{`\d+ apps?\b`, "APPS"},
+		{`schema version \d+`, "schema version"},
+		{`\d+ secret files`, "secret files"},
 		{`within \ds of`, "within SECONDS of"},
 	} {
 		text = regexp.MustCompile(changing.pattern).ReplaceAllString(text, changing.name)
