@@ -119,7 +119,7 @@ func byToken(center *identitycenter.Center, passwords *controlplane.Server, nati
 		}
 		switch parameters["token_type"] {
 		case "EXT_JWT":
-			person, err := center.Trust(ctx, RedshiftApplicationARN, token)
+			person, err := center.TrustForRedshift(ctx, token)
 			return databaseUser(person.UserName), refusedToken(err)
 		case "ACCESS_TOKEN":
 			person, mayConnect, err := center.Holder(token)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
+	"github.com/shiftgrant/shiftgrant/twin/iam"
 	"github.com/shiftgrant/shiftgrant/twin/kms"
 	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
 	"github.com/shiftgrant/shiftgrant/twin/ssoadmin"
@@ -49,7 +50,7 @@ func (t *Twin) serveAWS(w http.ResponseWriter, r *http.Request) {
 		t.serveQuery(w, r)
 		return
 	}
-	http.Error(w, "The twin plays redshift-data, redshift-serverless, kms, secretsmanager and sso-admin (X-Amz-Target), sts and redshift (a form with Action and Version), and sso-oidc (paths of its own).", http.StatusNotFound)
+	http.Error(w, "The twin plays redshift-data, redshift-serverless, kms, secretsmanager and sso-admin (X-Amz-Target), sts, iam and redshift (a form with Action and Version), and sso-oidc (paths of its own).", http.StatusNotFound)
 }
 
 // dated has answers carry the twin's time: by it clients find out that clocks differ.
@@ -63,7 +64,7 @@ func (t *Twin) dated(next http.Handler) http.Handler {
 // maxForm bounds a request of the Query protocol.
 const maxForm = 128 << 10
 
-// serveQuery tells the two services of the Query protocol apart by the version of their API.
+// serveQuery tells the services of the Query protocol apart by the version of their API.
 func (t *Twin) serveQuery(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
 	if err != nil {
@@ -71,11 +72,15 @@ func (t *Twin) serveQuery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Version") == controlplane.Version {
+	form, _ := url.ParseQuery(string(body)) // STS says what is wrong with one that is malformed
+	switch form.Get("Version") {
+	case controlplane.Version:
 		t.Passwords.ServeHTTP(w, r)
-		return
+	case iam.Version:
+		t.IAM.ServeHTTP(w, r)
+	default:
+		t.STS.ServeHTTP(w, r)
 	}
-	t.STS.ServeHTTP(w, r)
 }
 
 // onlyLocalNames refuses requests for another host name: a page from elsewhere whose name was

@@ -30,6 +30,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
+	"github.com/shiftgrant/shiftgrant/twin/iam"
 	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/idp"
 	"github.com/shiftgrant/shiftgrant/twin/jwks"
@@ -100,6 +101,8 @@ type Twin struct {
 	Admin  *ssoadmin.Server
 	// Secrets is Secrets Manager. It starts with one secret, SecretARN.
 	Secrets *secretsmanager.Server
+	// IAM is how roles and OIDC providers get into STS.
+	IAM *iam.Server
 	// Registry knows all AWS keys, those of developers included.
 	Registry *sigv4.Registry
 
@@ -181,6 +184,7 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	if t.STS, err = newSTS(config, t.Registry, t.Center); err != nil {
 		return nil, fmt.Errorf("sts: %w", err)
 	}
+	t.IAM = iam.New(iam.Config{STS: t.STS, Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	front, err := newFrontPage(t.url)
 	if err != nil {
 		return nil, err
@@ -193,7 +197,7 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	}
 	t.Secrets = newSecrets(config, t.Registry)
 	t.DataAPI = newDataAPI(config, t.Registry, t.Postgres, t.Secrets)
-	t.Passwords = newControlPlane(config, t.Registry, t.endpoint)
+	t.Passwords = newControlPlane(config, t.Registry, t.Center, t.endpoint)
 	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	t.KMS.CreateKey(keyID, nil)
 	if _, err := t.KMS.CreateSigningKey(signingKeyID); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/awsjson"
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
@@ -88,10 +89,10 @@ func newSecrets(config Config, registry *sigv4.Registry) *secretsmanager.Server 
 
 // newControlPlane gives database passwords for the cluster, and for the workgroup, where everybody
 // with the role is one database user.
-func newControlPlane(config Config, registry *sigv4.Registry, endpoint func() (string, int)) *controlplane.Server {
+func newControlPlane(config Config, registry *sigv4.Registry, center *identitycenter.Center, endpoint func() (string, int)) *controlplane.Server {
 	return controlplane.New(controlplane.Config{
 		Registry: registry, Account: Account, Region: Region, Clusters: []string{Cluster}, Workgroups: []string{Workgroup},
-		Database: Database, Endpoint: endpoint,
+		Database: Database, Endpoint: endpoint, Center: center,
 		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared"}, Now: config.Now,
 	})
 }

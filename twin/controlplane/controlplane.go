@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin/awsjson"
+	"github.com/shiftgrant/shiftgrant/twin/awsquery"
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/script"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
@@ -46,6 +48,8 @@ type Config struct {
 	Database   string // the first database of each
 	// Endpoint is Redshift's port, for those who ask where a warehouse is.
 	Endpoint func() (host string, port int)
+	// Center is the Identity Center in which Redshift's applications are made; nil knows none.
+	Center *identitycenter.Center
 	// UserTag is the session tag that names the database user.
 	UserTag string
 	// RoleUsers are the database users of roles, by the role's name: where AWS derives
@@ -60,13 +64,15 @@ type Server struct {
 	Script script.Script
 
 	config      Config
-	provisioned sigv4.Verifier
+	provisioned *awsquery.Service
 	serverless  *awsjson.Service
 
 	mu     sync.Mutex
 	given  map[string][]given // by login name
 	count  int
 	tokens map[string]authToken
+
+	applications map[string]application // by ARN
 }
 
 type given struct {
@@ -80,12 +86,8 @@ func New(config Config) *Server {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	s := &Server{
-		config:      config,
-		provisioned: sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "redshift", Protocol: sigv4.Query, Now: config.Now},
-		given:       map[string][]given{}, tokens: map[string]authToken{},
-	}
-	s.serverless = s.newServerless()
+	s := &Server{config: config, given: map[string][]given{}, tokens: map[string]authToken{}, applications: map[string]application{}}
+	s.provisioned, s.serverless = s.newProvisioned(), s.newServerless()
 	return s
 }
 
@@ -95,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serverless.ServeHTTP(w, r)
 		return
 	}
-	s.serveQuery(w, r)
+	s.provisioned.ServeHTTP(w, r)
 }
 
 // login is a password with the name that it goes with.

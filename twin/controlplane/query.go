@@ -1,129 +1,36 @@
 package controlplane
 
 import (
-	"crypto/rand"
 	"encoding/xml"
-	"errors"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin/awsjson"
+	"github.com/shiftgrant/shiftgrant/twin/awsquery"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
-// An action is one operation of the Query protocol: the parameters that it takes, the numbers of
-// lists left out, and what it does.
-type action struct {
-	parameters []string
-	run        func(*Server, sigv4.Credential, url.Values) (any, error)
-}
-
-var actions = map[string]action{
-	"GetClusterCredentials":        {[]string{"ClusterIdentifier", "DbName", "DbUser", "DurationSeconds", "AutoCreate", "DbGroups.DbGroup"}, (*Server).getClusterCredentials},
-	"GetClusterCredentialsWithIAM": {[]string{"ClusterIdentifier", "DbName", "DurationSeconds"}, (*Server).getClusterCredentialsWithIAM},
-	"GetIdentityCenterAuthToken":   {[]string{"ClusterIds.ClusterIdentifier"}, (*Server).getClusterToken},
-	"DescribeClusters":             {[]string{"ClusterIdentifier", "MaxRecords", "Marker"}, (*Server).describeClusters},
-}
-
-type errorDocument struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Namespace string   `xml:"xmlns,attr"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
-}
-
-// answerDocument has the action's name in its element and in its result's.
-type answerDocument struct {
-	XMLName   xml.Name
-	Namespace string `xml:"xmlns,attr"`
-	Result    any
-	RequestID string `xml:"ResponseMetadata>RequestId"`
-}
-
-func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request) {
-	requestID := rand.Text()
-	w.Header().Set("X-Amzn-RequestId", requestID)
-	name, result, err := s.query(w, r)
-	status := http.StatusOK
-	var document any = answerDocument{XMLName: xml.Name{Local: name + "Response"}, Namespace: namespace, Result: result, RequestID: requestID}
-	if err != nil {
-		refused := asQuery(err)
-		status = refused.Status
-		document = errorDocument{Namespace: namespace, Type: "Sender", Code: refused.Code, Message: refused.Message, RequestID: requestID}
+func (s *Server) newProvisioned() *awsquery.Service {
+	return &awsquery.Service{
+		Name: "redshift", Namespace: namespace, Script: &s.Script,
+		Verifier: sigv4.Verifier{Registry: s.config.Registry, Region: s.config.Region, Service: "redshift", Protocol: sigv4.Query, Now: s.config.Now},
+		Actions: map[string]awsquery.Action{
+			"GetClusterCredentials": {
+				Parameters: []string{"ClusterIdentifier", "DbName", "DbUser", "DurationSeconds", "AutoCreate", "DbGroups.DbGroup"}, Run: s.getClusterCredentials,
+			},
+			"GetClusterCredentialsWithIAM":    {Parameters: []string{"ClusterIdentifier", "DbName", "DurationSeconds"}, Run: s.getClusterCredentialsWithIAM},
+			"GetIdentityCenterAuthToken":      {Parameters: []string{"ClusterIds.ClusterIdentifier"}, Run: s.getClusterToken},
+			"DescribeClusters":                {Parameters: []string{"ClusterIdentifier", "MaxRecords", "Marker"}, Run: s.describeClusters},
+			"CreateRedshiftIdcApplication":    {Parameters: applicationParameters, Run: s.createApplication},
+			"ModifyRedshiftIdcApplication":    {Parameters: applicationParameters, Run: s.modifyApplication},
+			"DescribeRedshiftIdcApplications": {Parameters: []string{"RedshiftIdcApplicationArn", "MaxRecords", "Marker"}, Run: s.describeApplications},
+			"DeleteRedshiftIdcApplication":    {Parameters: []string{"RedshiftIdcApplicationArn"}, Run: s.deleteApplication},
+		},
 	}
-	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(status)
-	_ = xml.NewEncoder(w).Encode(document)
-}
-
-// queryCodes are what this protocol calls some errors of the other.
-var queryCodes = map[string]awsjson.Error{
-	"AccessDeniedException": {Code: "AccessDenied", Status: http.StatusForbidden},
-	"ValidationException":   {Code: "ValidationError", Status: http.StatusBadRequest},
-	"ThrottlingException":   {Code: "Throttling", Status: http.StatusBadRequest},
-}
-
-func asQuery(err error) *awsjson.Error {
-	if ours, ok := errors.AsType[*awsjson.Error](err); ok {
-		if other, renamed := queryCodes[ours.Code]; renamed {
-			return &awsjson.Error{Status: other.Status, Code: other.Code, Message: ours.Message}
-		}
-		return ours
-	}
-	if signature, ok := errors.AsType[*sigv4.Error](err); ok {
-		return &awsjson.Error{Status: signature.Status, Code: signature.Code, Message: signature.Message}
-	}
-	return &awsjson.Error{Status: http.StatusInternalServerError, Code: "InternalFailure", Message: "the twin's control plane failed"}
-}
-
-func (s *Server) query(w http.ResponseWriter, r *http.Request) (name string, result any, err error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return "", nil, &awsjson.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge", Message: "the body is too large"}
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return "", nil, awsjson.Refuse("MalformedQueryString", "the parameters must be a well-formed form")
-	}
-	name = form.Get("Action")
-	if refusal, refused := s.Script.Next(name); refused {
-		return "", nil, &awsjson.Error{Status: refusal.Status, Code: refusal.Code, Message: refusal.Message}
-	}
-	caller, err := s.provisioned.Verify(r, body)
-	if err != nil {
-		return "", nil, err
-	}
-	chosen, known := actions[name]
-	if !known {
-		return "", nil, awsjson.Refuse("InvalidAction", "the twin's redshift knows %s", strings.Join(slices.Sorted(maps.Keys(actions)), ", "))
-	}
-	for parameter := range form {
-		if parameter != "Action" && parameter != "Version" && !slices.Contains(chosen.parameters, listPattern.ReplaceAllString(parameter, "")) {
-			return "", nil, awsjson.Refuse("ValidationError", "the twin's %s takes %s", name, strings.Join(chosen.parameters, ", "))
-		}
-	}
-	result, err = chosen.run(s, caller, form)
-	return name, result, err
-}
-
-var listPattern = regexp.MustCompile(`\.[0-9]{1,3}$`)
-
-// list reads Name.1, Name.2 and so on.
-func list(form url.Values, name string) []string {
-	var values []string
-	for n := 1; form.Has(name + "." + strconv.Itoa(n)); n++ {
-		values = append(values, form.Get(name+"."+strconv.Itoa(n)))
-	}
-	return values
 }
 
 func clusterNotFound(name string) error {
@@ -150,7 +57,7 @@ func (s *Server) getClusterCredentials(caller sigv4.Credential, form url.Values)
 	case !slices.Contains(s.config.Clusters, cluster):
 		return nil, clusterNotFound(cluster)
 	case !userPattern.MatchString(user):
-		return nil, awsjson.Refuse("ValidationError", "DbUser must be 1 to 64 of a-z, 0-9 and +.@_-, and begin with a letter")
+		return nil, awsjson.Refuse("ValidationException", "DbUser must be 1 to 64 of a-z, 0-9 and +.@_-, and begin with a letter")
 	case caller.Tags[s.config.UserTag] != user:
 		return nil, denied("redshift:GetClusterCredentials", "dbuser", user)
 	case form.Get("AutoCreate") == "true":
@@ -193,7 +100,7 @@ type clusterToken struct {
 }
 
 func (s *Server) getClusterToken(caller sigv4.Credential, form url.Values) (any, error) {
-	token, expires, err := s.giveToken(caller, list(form, "ClusterIds.ClusterIdentifier"), s.config.Clusters, clusterNotFound)
+	token, expires, err := s.giveToken(caller, awsquery.List(form, "ClusterIds.ClusterIdentifier"), s.config.Clusters, clusterNotFound)
 	if err != nil {
 		return nil, err
 	}

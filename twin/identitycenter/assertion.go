@@ -69,6 +69,21 @@ func (c *Center) Trust(ctx context.Context, applicationARN, token string) (Perso
 	return c.named(applicationARN, issuer, payload)
 }
 
+// TrustForRedshift is Trust for the application that stands for Redshift: of several, the one that
+// takes the issuer's tokens.
+func (c *Center) TrustForRedshift(ctx context.Context, token string) (Person, error) {
+	err := error(refuse(InvalidClient, "there is no application of Redshift's"))
+	for _, application := range c.Applications() {
+		if application.Provider != RedshiftApplication {
+			continue
+		}
+		if _, _, err = c.issuerOf(application.ARN, token); err == nil {
+			return c.Trust(ctx, application.ARN, token)
+		}
+	}
+	return Person{}, err
+}
+
 func moment(seconds float64) time.Time { return time.UnixMilli(int64(seconds * 1000)) }
 
 // issuerOf finds which of the application's issuers a token says it is of, and for which audiences

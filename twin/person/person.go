@@ -139,6 +139,12 @@ func (p *Person) fill(ctx context.Context, page *page, answer Answer) (*http.Req
 		}
 	}
 	for _, form := range forms {
+		// The code of a device, which the link has brought along: consent is asked for on the next page.
+		if slices.ContainsFunc(elements(form, "input"), func(n *html.Node) bool { return attribute(n, "name") == "user_code" }) {
+			return post(ctx, page.url, form, fields(form))
+		}
+	}
+	for _, form := range forms {
 		for _, button := range elements(form, "button") {
 			label := Answer(strings.TrimSpace(text(button)))
 			if label == answer || answer == Allow && label == proceed {

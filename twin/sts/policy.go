@@ -55,6 +55,7 @@ type statementDocument struct {
 	Principal struct {
 		Federated texts
 		AWS       texts
+		Service   texts // they come by ways that are not played here
 	}
 	Action    texts
 	Condition map[string]map[string]texts
@@ -103,8 +104,8 @@ func (d statementDocument) statement() (statement, error) {
 	if d.Effect != "Allow" && d.Effect != "Deny" {
 		return s, errors.New("the Effect must be Allow or Deny")
 	}
-	if len(s.federated)+len(s.principals) == 0 {
-		return s, errors.New("the Principal must name Federated or AWS")
+	if len(s.federated)+len(s.principals)+len(d.Principal.Service) == 0 {
+		return s, errors.New("the Principal must name Federated, AWS or Service")
 	}
 	if len(s.actions) == 0 {
 		return s, errors.New("there is no Action")

@@ -18,10 +18,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -193,6 +195,28 @@ func (s *Server) addRole(r Role) error {
 // RoleARN is the ARN of one of the account's roles.
 func (s *Server) RoleARN(name string) string {
 	return "arn:aws:iam::" + s.config.Account + ":role/" + name
+}
+
+// Role finds one of the account's roles by its name.
+func (s *Server) Role(name string) (Role, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	found, ok := s.roles[s.RoleARN(name)]
+	if !ok {
+		return Role{}, false
+	}
+	return found.Role, true
+}
+
+// Providers are the account's OIDC providers.
+func (s *Server) Providers() []Provider {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all []Provider
+	for _, url := range slices.Sorted(maps.Keys(s.providers)) {
+		all = append(all, s.providers[url].Provider)
+	}
+	return all
 }
 
 // Close drops idle connections to issuers.
