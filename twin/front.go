@@ -19,6 +19,12 @@ type frontView struct {
 	ClientID, RoleARN, Region, Cluster, Database string
 	People                                       []frontPerson
 	First                                        sigv4.Credential
+
+	ApplicationARN, SecretARN, KeyARN             string
+	GatewayRoleARN, PeopleRoleARN, PartnerRoleARN string
+	PartnerAccount, ExternalID                    string
+	Gateway, Partner                              sigv4.Credential
+	WireAddress                                   func() string
 }
 
 type frontPerson struct {
@@ -28,7 +34,7 @@ type frontPerson struct {
 
 func (p frontPerson) InGroups() string { return strings.Join(p.Groups, ", ") }
 
-func newFrontPage(url string) (http.Handler, error) {
+func newFrontPage(url string, wireAddress func() string) (http.Handler, error) {
 	front, err := page.Parse(frontHTML)
 	if err != nil {
 		return nil, err
@@ -36,7 +42,11 @@ func newFrontPage(url string) (http.Handler, error) {
 	view := frontView{
 		URL: url, Issuer: url + IdPPath, Password: Password, ClientID: ClientID,
 		RoleARN: RoleARN, Region: Region, Cluster: Cluster, Database: Database,
-		First: DeveloperKeys(people[0].Username),
+		First:          DeveloperKeys(people[0].Username),
+		ApplicationARN: ApplicationARN, SecretARN: SecretARN, KeyARN: SigningKeyARN,
+		GatewayRoleARN: GatewayRoleARN, PeopleRoleARN: PeopleRoleARN, PartnerRoleARN: PartnerRoleARN,
+		PartnerAccount: PartnerAccount, ExternalID: ExternalID, Gateway: GatewayKeys(), Partner: PartnerKeys(),
+		WireAddress: wireAddress,
 	}
 	for _, person := range people {
 		view.People = append(view.People, frontPerson{person, DeveloperKeys(person.Username)})

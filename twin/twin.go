@@ -185,7 +185,7 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		return nil, fmt.Errorf("sts: %w", err)
 	}
 	t.IAM = iam.New(iam.Config{STS: t.STS, Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
-	front, err := newFrontPage(t.url)
+	front, err := newFrontPage(t.url, t.WireAddress)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -62,6 +63,7 @@ type Config struct {
 type Server struct {
 	config   Config
 	tls      *tls.Config
+	shown    atomic.Pointer[tls.Certificate]
 	listener net.Listener
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -86,11 +88,16 @@ func Serve(listener net.Listener, config Config) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		config: config, listener: listener, ctx: ctx, cancel: cancel, sessions: map[uint32]*session{},
-		tls: &tls.Config{Certificates: []tls.Certificate{config.Certificate}, MinVersion: tls.VersionTLS12},
 	}
+	s.shown.Store(&config.Certificate)
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.shown.Load(), nil }}
 	s.group.Go(s.accept)
 	return s
 }
+
+// Present shows another certificate to clients that come from now on, such as one that they do not
+// trust.
+func (s *Server) Present(certificate tls.Certificate) { s.shown.Store(&certificate) }
 
 // Address is where the port is.
 func (s *Server) Address() net.Addr { return s.listener.Addr() }
