@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -170,8 +169,4 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
-}
-
-func signInByDevice(context.Context, string, []string, io.Writer) (signedIn, error) {
-	return signedIn{}, errors.New("this gateway does not offer sign-in by code")
 }

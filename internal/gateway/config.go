@@ -154,6 +154,8 @@ type App struct {
 	AccessTokenLifetime Duration  `yaml:"access_token_lifetime"`
 	RefreshIdleLifetime Duration  `yaml:"refresh_idle_lifetime"`
 	RefreshLifetime     Duration  `yaml:"refresh_lifetime"`
+	// Device lets the app ask by a code that a person enters in a browser elsewhere (RFC 8628).
+	Device bool `yaml:"device"`
 }
 
 // CommandLine says whether people can sign in with the shiftgrant command.
@@ -451,7 +453,18 @@ func (c *Config) addCommandLine() {
 	c.Apps = append(slices.Clone(c.Apps), App{
 		ID: CommandLineApp, Name: "shiftgrant command line", Type: string(grant.Public),
 		RedirectURIs: []string{CommandLineRedirect}, Scopes: append(slices.Clone(grant.KnownScopes), grant.ScopeCredentials),
+		Device: true,
 	})
+}
+
+func (c *Config) deviceApps() []string {
+	var ids []string
+	for _, a := range c.Apps {
+		if a.Device {
+			ids = append(ids, a.ID)
+		}
+	}
+	return ids
 }
 
 func (c *Config) checkApps() error {

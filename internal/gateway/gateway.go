@@ -246,6 +246,7 @@ func (g *Gateway) openOAuth() error {
 		TokenRequestsPerMinute:  g.config.Limits.TokenRequestsPerMinute,
 		FailedClientAuthPerHour: g.config.Limits.FailedClientAuthPerHour,
 		StillWelcome:            g.signIn.StillWelcome,
+		DeviceApps:              g.config.deviceApps(),
 		ClientAddress:           proxies.CallerAddress,
 		Now:                     g.now, Logger: g.logger,
 	})

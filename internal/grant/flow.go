@@ -26,6 +26,27 @@ type Code struct {
 	RedeemedAt  time.Time // zero until it is redeemed; kept, so that a replay is recognised
 }
 
+// DeviceLifetime is how long a person has to enter the code that a device shows (RFC 8628 §3.2).
+const DeviceLifetime = 10 * time.Minute
+
+// A Device waits to be let in by somebody who enters its user code in a browser (RFC 8628). When a
+// person allows it, there is a Code with the hash of the device's.
+type Device struct {
+	Hash       Hash // of the code that the device holds
+	UserCode   Hash // of the code that it shows
+	Tenant     string
+	AppID      string
+	Scopes     Scopes
+	Warehouse  string
+	Address    string // where it asked from, as people are shown it
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	PolledAt   time.Time
+	Pause      time.Duration // at least so long between two polls
+	AnsweredAt time.Time     // zero until a person has answered
+	Denied     bool
+}
+
 // An Issued access token, as it is stored.
 type Issued struct {
 	Hash      Hash

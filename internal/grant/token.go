@@ -23,6 +23,7 @@ const (
 	RefreshToken Kind = "sg_rt_"
 	ClientSecret Kind = "sg_cs_"
 	AuthCode     Kind = "sg_ac_"
+	DeviceCode   Kind = "sg_dc_"
 )
 
 // ErrMalformed says that a text is no token of the wanted kind: wrong prefix, length,

@@ -21,6 +21,7 @@ type serverMetadata struct {
 	Issuer                string   `json:"issuer"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint,omitempty"` // RFC 8628 §4
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
@@ -62,19 +63,24 @@ func (s *Server) buildMetadata() metadata {
 		scopes = append(scopes, grant.ScopeCredentials)
 		dataScopes = append(dataScopes, grant.ScopeCredentials)
 	}
+	deviceEndpoint, grantTypes := "", []string{"authorization_code", "refresh_token"}
+	if len(s.deviceApps) > 0 {
+		deviceEndpoint, grantTypes = s.issuer+"/oauth2/device_authorization", append(grantTypes, deviceGrantType)
+	}
 	authMethods := []string{"none", "client_secret_basic", "client_secret_post"}
 	return metadata{
 		server: mustEncode(serverMetadata{
 			Issuer:                s.issuer,
 			AuthorizationEndpoint: s.issuer + "/oauth2/authorize",
 			TokenEndpoint:         s.issuer + "/oauth2/token",
+			DeviceEndpoint:        deviceEndpoint,
 			RevocationEndpoint:    s.issuer + "/oauth2/revoke",
 			UserinfoEndpoint:      s.issuer + "/oauth2/userinfo",
 			JWKSURI:               s.issuer + "/oauth2/jwks",
 			Scopes:                scopes,
 			ResponseTypes:         []string{"code"},
 			ResponseModes:         []string{"query"},
-			GrantTypes:            []string{"authorization_code", "refresh_token"},
+			GrantTypes:            grantTypes,
 			CodeChallengeMethods:  []string{"S256"},
 			TokenAuthMethods:      authMethods,
 			RevocationAuthMethods: authMethods,

@@ -29,6 +29,13 @@ type Store interface {
 	Code(ctx context.Context, tenant string, hash grant.Hash) (grant.Code, grant.Standing, error)
 	RedeemCode(ctx context.Context, code grant.Code, at time.Time, access grant.Issued, family *grant.Family) error
 
+	CreateDevice(ctx context.Context, d grant.Device) error
+	Device(ctx context.Context, tenant string, hash grant.Hash) (grant.Device, error)
+	DeviceByUserCode(ctx context.Context, tenant string, userCode grant.Hash) (grant.Device, error)
+	NotePoll(ctx context.Context, d grant.Device, at time.Time, pause time.Duration) error
+	AllowDevice(ctx context.Context, d grant.Device, g grant.Grant, code grant.Code, at time.Time) error
+	DenyDevice(ctx context.Context, d grant.Device, at time.Time) error
+
 	Access(ctx context.Context, tenant string, hash grant.Hash) (*grant.Access, error)
 	RevokeAccess(ctx context.Context, tenant string, hash grant.Hash, at time.Time) error
 

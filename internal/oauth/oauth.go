@@ -74,6 +74,10 @@ type Config struct {
 	RefreshIdleLifetime time.Duration // 0 is 30 days
 	GrantLifetime       time.Duration // 0 is 90 days
 
+	// DeviceApps are the ids of apps that may ask by a code which a person enters elsewhere (RFC 8628).
+	// Such a code can be sent to somebody with a story, so no app may by itself.
+	DeviceApps []string
+
 	// TokenRequestsPerMinute and FailedClientAuthPerHour bound each client at each address.
 	TokenRequestsPerMinute  int // 0 is 600
 	FailedClientAuthPerHour int // 0 is 60
@@ -117,6 +121,9 @@ type Server struct {
 	grantLifetime  time.Duration
 	requests       *web.Limiter
 	failures       *web.Limiter
+	deviceApps     []string
+	devices        *web.Limiter // asking to be let in
+	userCodes      *web.Limiter // entering a code that nobody shows
 	clientAddress  func(*http.Request) string
 	stillWelcome   func(context.Context, grant.Person) error
 	metadata       metadata
@@ -142,7 +149,7 @@ func New(config Config) (*Server, error) {
 		accessLifetime: orDefault(config.AccessTokenLifetime, 10*time.Minute),
 		idleLifetime:   orDefault(config.RefreshIdleLifetime, 30*24*time.Hour),
 		grantLifetime:  orDefault(config.GrantLifetime, 90*24*time.Hour),
-		clientAddress:  config.ClientAddress, stillWelcome: config.StillWelcome,
+		clientAddress:  config.ClientAddress, stillWelcome: config.StillWelcome, deviceApps: slices.Clone(config.DeviceApps),
 		now: config.Now, logger: orDefault(config.Logger, slog.Default()),
 	}
 	if s.now == nil {
@@ -154,6 +161,7 @@ func New(config Config) (*Server, error) {
 	perMinute, perHour := orDefault(config.TokenRequestsPerMinute, 600), orDefault(config.FailedClientAuthPerHour, 60)
 	s.requests = web.NewLimiter(perMinute, time.Minute)
 	s.failures = web.NewLimiter(perHour, time.Hour)
+	s.devices, s.userCodes = web.NewLimiter(devicesPerMinute, time.Minute), web.NewLimiter(wrongUserCodes, time.Hour)
 	if err := s.useKeys(config.RotationKeys); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,14 @@ func (s *Server) Register(mux *http.ServeMux) {
 	page("/connections", connections)
 	page("/{$}", get(s.home))
 
+	if len(s.deviceApps) > 0 {
+		device := get(s.enterUserCode)
+		device[http.MethodPost] = s.takeUserCode
+		page("/device", device)
+		page("/device/decision", methods{http.MethodPost: s.decideDevice})
+		api(s.base+"/oauth2/device_authorization", methods{http.MethodPost: s.deviceAuthorization})
+	}
+
 	api(s.base+"/oauth2/token", methods{http.MethodPost: s.token})
 	api(s.base+"/oauth2/revoke", methods{http.MethodPost: s.revoke})
 	userinfo := get(s.userinfo)

@@ -36,10 +36,13 @@ func (s *Server) issueTokens(r *http.Request) (*tokens, error) {
 	if request.resource != "" && !s.isOurResource(request.resource) {
 		return nil, invalidTarget()
 	}
-	if request.refresh.IsZero() {
-		return s.redeem(r.Context(), app, request)
+	switch {
+	case !request.refresh.IsZero():
+		return s.refresh(r.Context(), app, request)
+	case !request.device.IsZero():
+		return s.redeemDevice(r.Context(), app, request)
 	}
-	return s.refresh(r.Context(), app, request)
+	return s.redeem(r.Context(), app, request)
 }
 
 // tokens are what one request is answered with.

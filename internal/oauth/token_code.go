@@ -28,6 +28,15 @@ func (s *Server) redeem(ctx context.Context, app *grant.App, request *tokenReque
 	if !s.now().Before(code.ExpiresAt) {
 		return nil, invalidGrant("the code has expired; it is good for one minute")
 	}
+	issued, err := s.useUp(ctx, app, standing, code)
+	if errors.Is(err, grant.ErrConflict) {
+		return nil, s.codeLost(ctx, app, request)
+	}
+	return issued, err
+}
+
+// useUp trades a good code for tokens. It returns grant.ErrConflict when somebody else was faster.
+func (s *Server) useUp(ctx context.Context, app *grant.App, standing *grant.Standing, code *grant.Code) (*tokens, error) {
 	if err := s.checkStanding(app, standing); err != nil {
 		return nil, err
 	}
@@ -38,11 +47,7 @@ func (s *Server) redeem(ctx context.Context, app *grant.App, request *tokenReque
 	if err := s.record(ctx, event{kind: issuedTokens, grant: &standing.Grant}); err != nil {
 		return nil, err
 	}
-	err = s.store.RedeemCode(ctx, *code, s.now(), access, family)
-	if errors.Is(err, grant.ErrConflict) {
-		return nil, s.codeLost(ctx, app, request)
-	}
-	if err != nil {
+	if err := s.store.RedeemCode(ctx, *code, s.now(), access, family); err != nil {
 		return nil, fmt.Errorf("redeem code: %w", err)
 	}
 	return issued, nil

@@ -12,6 +12,8 @@ type tokenRequest struct {
 	code        secret.Text
 	redirectURI string
 	verifier    secret.Text
+	// For the grant type of a device (RFC 8628 §3.4).
+	device secret.Text
 	// For grant_type refresh_token (OAuth 2.1 §4.3.1).
 	refresh secret.Text
 	scope   string
@@ -19,8 +21,8 @@ type tokenRequest struct {
 	resource string
 }
 
-// parseTokenRequest checks the form of a request. Exactly one of code and refresh is set in
-// what it returns.
+// parseTokenRequest checks the form of a request. Exactly one of code, device and refresh is set
+// in what it returns.
 func parseTokenRequest(form parameters) (*tokenRequest, *fault) {
 	if form.repeated("resource") {
 		return nil, invalidTarget()
@@ -31,6 +33,11 @@ func parseTokenRequest(form parameters) (*tokenRequest, *fault) {
 		return q, q.parseCode(form)
 	case "refresh_token":
 		return q, q.parseRefresh(form)
+	case deviceGrantType:
+		if q.device = form.secret("device_code"); q.device.IsZero() {
+			return nil, invalidRequest("add device_code")
+		}
+		return q, nil
 	case "":
 		return nil, invalidRequest("add grant_type=authorization_code or grant_type=refresh_token")
 	}

@@ -23,10 +23,12 @@ const (
 type Consent struct {
 	App         grant.App
 	RedirectURI string // of the request, checked: shown as the place where the answer goes
-	Person      grant.Person
-	Warehouse   Warehouse
-	Scopes      grant.Scopes
-	Limits      grant.Limits
+	// Device is what asks, in place of a browser that returns to RedirectURI.
+	Device    *AskingDevice
+	Person    grant.Person
+	Warehouse Warehouse
+	Scopes    grant.Scopes
+	Limits    grant.Limits
 	// Before are the scopes of what the person has allowed this app earlier on this warehouse;
 	// what goes beyond them is marked as new. Nil when this is the first time.
 	Before grant.Scopes
@@ -41,7 +43,9 @@ type Consent struct {
 
 // Consent shows the question. Nothing is focused, so that no key pressed in haste is an answer.
 func (p *Pages) Consent(w http.ResponseWriter, r *http.Request, page Consent) {
-	page.Form.LeadsTo = append(slices.Clone(page.Form.LeadsTo), page.RedirectURI)
+	if page.Device == nil {
+		page.Form.LeadsTo = append(slices.Clone(page.Form.LeadsTo), page.RedirectURI)
+	}
 	p.show(w, r, http.StatusOK, "consent", frame{Title: page.Question(), Page: &page}, page.Form, page.SwitchPerson)
 }
 
@@ -111,6 +115,8 @@ func (c Consent) ToAnInstalledApp() bool {
 // (OAuth 2.1 §7.3.1).
 func (c Consent) Warning() string {
 	switch {
+	case c.Device != nil:
+		return "This lets in another device, which asked from the address " + c.Device.Address + " at " + c.Device.Time() + ". Allow only if you started " + c.App.Name + " there yourself. If somebody sent you the code or a link, press Deny: they would get in as you."
 	case c.OnThisComputer():
 		return "Your answer goes to a program on this computer. Allow only if you started " + c.App.Name + " yourself just now."
 	case c.ToAnInstalledApp():

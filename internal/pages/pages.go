@@ -66,7 +66,7 @@ func New(config Config) (*Pages, error) {
 	if p.assets, err = loadAssets(); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	for _, page := range []string{"choose", "connections", "consent", "error", "home", "signedout"} {
+	for _, page := range []string{"choose", "connections", "consent", "device", "deviceanswered", "error", "home", "signedout"} {
 		p.templates[page], err = template.ParseFS(templates, "templates/layout.html", "templates/"+page+".html")
 		if err != nil {
 			return nil, fmt.Errorf("pages: %w", err)

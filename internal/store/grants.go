@@ -25,25 +25,31 @@ func intoGrant(g *grant.Grant) []any {
 // CreateGrant keeps a consent and the code that answers it. It answers grant.ErrConflict when
 // the consent is there already, or the app was removed in the meantime.
 func (s *Store) CreateGrant(ctx context.Context, g grant.Grant, code grant.Code) error {
-	unlimited := !g.Limits.ReadOnly && len(g.Limits.Schemas) == 0 && g.Limits.MaxRows == 0 && g.Limits.MaxBytes == 0
-	limits, err := jsonText(g.Limits, unlimited)
+	kept, err := rowOfGrant(g)
 	if err != nil {
 		return err
 	}
-	values := []any{
+	return s.chain(ctx, "create grant", grant.ErrConflict, statement{
+		query: `INSERT INTO ` + kept.into + `
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM apps WHERE apps.tenant = $12 AND apps.id = $13`,
+		share: "apps", end: ` ON CONFLICT (tenant, id) DO NOTHING`, args: append(kept.values, g.Tenant, g.AppID),
+	}, rowOfCode(code))
+}
+
+func rowOfGrant(g grant.Grant) (row, error) {
+	unlimited := !g.Limits.ReadOnly && len(g.Limits.Schemas) == 0 && g.Limits.MaxRows == 0 && g.Limits.MaxBytes == 0
+	limits, err := jsonText(g.Limits, unlimited)
+	return row{`grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)`, []any{
 		g.Tenant, g.ID, g.AppID, g.PersonID, g.Warehouse, g.Scopes.String(), limits,
 		milliseconds(g.CreatedAt), milliseconds(g.ExpiresAt), milliseconds(g.RevokedAt), g.RevokedWhy,
-	}
-	codeValues := []any{
+	}}, err
+}
+
+func rowOfCode(code grant.Code) row {
+	return row{`codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)`, []any{
 		code.Tenant, code.Hash[:], code.GrantID, code.AppID, code.RedirectURI, code.Challenge, code.Nonce, code.Scopes.String(),
 		milliseconds(code.AuthTime), milliseconds(code.CreatedAt), milliseconds(code.ExpiresAt), milliseconds(code.RedeemedAt),
-	}
-	values = append(values, g.Tenant, g.AppID)
-	return s.chain(ctx, "create grant", grant.ErrConflict, statement{
-		query: `INSERT INTO grants (tenant, id, app_id, person_id, warehouse, scopes, limits, created_at, expires_at, revoked_at, revoked_why)
-			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM apps WHERE apps.tenant = $12 AND apps.id = $13`,
-		share: "apps", end: ` ON CONFLICT (tenant, id) DO NOTHING`, args: values,
-	}, row{`codes (tenant, hash, grant_id, app_id, redirect_uri, challenge, nonce, scopes, auth_time, created_at, expires_at, redeemed_at)`, codeValues})
+	}}
 }
 
 // Grant finds a grant, alive or not.

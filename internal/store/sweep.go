@@ -19,6 +19,7 @@ var sweeps = []struct {
 	keep  time.Duration
 }{
 	{`DELETE FROM codes WHERE (tenant, hash) IN (SELECT tenant, hash FROM codes WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, keepTokens},
+	{`DELETE FROM devices WHERE (tenant, hash) IN (SELECT tenant, hash FROM devices WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, keepTokens},
 	{`DELETE FROM access_tokens WHERE (tenant, hash) IN (SELECT tenant, hash FROM access_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, keepTokens},
 	{`DELETE FROM refresh_tokens WHERE (tenant, hash) IN (SELECT tenant, hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, keepTokens},
 	{`DELETE FROM families WHERE (tenant, id) IN (SELECT tenant, id FROM families WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)`, keepTokens},
