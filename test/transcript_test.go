@@ -29,7 +29,7 @@ func TestTranscriptsAreReal(t *testing.T) {
 		}
 	}
 	w := development(t)
-	for _, name := range []string{"quickstart.md", "sql-api.md", "doctor.md"} {
+	for _, name := range []string{"quickstart.md", "sql-api.md", "doctor.md", "cli.md"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join("..", "docs", name)
@@ -89,7 +89,7 @@ func (w *world) shell(t *testing.T) func(command string) string {
 		defer cancel()
 		// What a command sets, the next one has: the variables are kept in a file in between.
 		bash := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf("set -a; [ -f %[1]s ] && . %[1]s; trap 'declare -px | grep -v \"^declare -[a-z]*r\" >%[1]s' EXIT\n%s", state, here.Replace(command)))
-		bash.Env = append(os.Environ(), "SHIFTGRANT_GATEWAY="+w.gateway, "AWS_PAGER=", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+		bash.Env = append(os.Environ(), "SHIFTGRANT_GATEWAY="+w.gateway, "AWS_PAGER=", "XDG_CONFIG_HOME="+filepath.Dir(state), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 		output, err := bash.CombinedOutput()
 		if err != nil {
 			t.Errorf("%s\nfailed: %v\n%s", command, err, output)
@@ -123,6 +123,7 @@ func constant(text string) string {
 		{`"(request_id|kid)":"[^"]*"`, "ID"},
 		{`(?i)x-request-id: .*`, "ID"},
 		{`\beyJ[A-Za-z0-9_.-]+`, "JWT"},
+		{`http://127\.0\.0\.1:\d+/start/\w+`, "LOOPBACK"},
 		{`\(\d+(\.\d+)?m?s\)`, "(TOOK)"},
 		{`localhost:\d+ takes connections`, "HOST takes connections"},
 		{`PostgreSQL \S+ (\(.*\))?, which is not Redshift`, "VERSION, which is not Redshift"},
