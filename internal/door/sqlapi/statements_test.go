@@ -32,7 +32,7 @@ func TestStatementWithinItsWait(t *testing.T) {
 	g := newGateway(t)
 	got := g.do("POST", "/v1/statements", "ann", `{"sql":"select 1"}`)
 	id, _ := got.document(t)["statement_id"].(string)
-	if got.StatusCode != 200 || !strings.HasPrefix(id, "st_") || !strings.HasSuffix(got.body, `"row_count":2,"truncated":false,"complete":true}`+"\n") {
+	if got.StatusCode != 200 || !strings.HasPrefix(id, "st_") || got.Header.Get("Location") != "/v1/statements/"+id || !strings.HasSuffix(got.body, `"row_count":2,"truncated":false,"complete":true}`+"\n") {
 		t.Fatalf("%d %s", got.StatusCode, got.body)
 	}
 	again := g.do("GET", "/v1/statements/"+id+"/rows?int64=string", "ann", "", "Accept", "application/x-ndjson")
