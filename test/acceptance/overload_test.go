@@ -21,7 +21,7 @@ func overload(a *attempt) {
 	held := a.connect(a, "alice", a.phone, a.scope)
 	idle := a.serves(one, held.Access, nil)
 	a.dribble(one, held.Access, idle)
-	a.slowReaders(one, held.Access)
+	a.slowReaders(one, held.Access, a.connect(a, "bob", a.phone, a.scope).Access)
 	a.junk(one, held.Access, idle)
 	a.largeRequests(one)
 }
@@ -106,14 +106,16 @@ func (a *attempt) resident(one *gateway) int64 {
 	return 0
 }
 
-// slowReaders ask for results without end and read a little of them.
-func (a *attempt) slowReaders(one *gateway, token string) {
+// slowReaders ask for results without end and read a little of them. They are of several people,
+// so that what a row before left to be cancelled does not take a place that one of them needs.
+func (a *attempt) slowReaders(one *gateway, tokens ...string) {
 	a.Helper()
 	before := a.resident(one)
 	const readers = 10
 	var group sync.WaitGroup
 	var received atomic.Int64
-	for range readers {
+	for i := range readers {
+		token := tokens[i%len(tokens)]
 		group.Go(func() {
 			request, err := http.NewRequestWithContext(a.Context(), http.MethodPost, one.address()+"/v1/query", strings.NewReader("select a.* from tickit.sales a, tickit.sales b"))
 			if err != nil {
@@ -125,6 +127,11 @@ func (a *attempt) slowReaders(one *gateway, token string) {
 				return
 			}
 			defer response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				refusal, _ := io.ReadAll(response.Body)
+				a.Errorf("a slow reader is refused: %s: %s", response.Status, refusal)
+				return
+			}
 			for range long(20, 100) {
 				n, _ := io.CopyN(io.Discard, response.Body, 100<<10) // a short read is seen by the sum
 				received.Add(n)
