@@ -26,13 +26,21 @@ import (
 
 func (v *visit) built() bool { return v.roads != nil && v.unbuilt == nil }
 
-func usesSTS(v *visit) bool { return v.warehouse.Identity.RoleARN != "" && hasCredentials(v) }
+func usesSTS(v *visit) bool { return v.roleARN() != "" && hasCredentials(v) }
+
+// roleARN is the role that a person's credentials are of; "" for a chain without any.
+func (v *visit) roleARN() string {
+	if v.warehouse.Identity.Chain == "identity_center" {
+		return v.warehouse.Identity.PeopleRoleARN
+	}
+	return v.warehouse.Identity.RoleARN
+}
 
 func hasCredentials(v *visit) bool {
 	if v.built() {
 		return v.road.Credentials != nil
 	}
-	return v.warehouse.Identity.Chain != "identity_center"
+	return v.warehouse.Identity.Chain != "identity_center" || v.warehouse.Identity.Application != ""
 }
 
 func hasDataAPI(v *visit) bool {
@@ -44,7 +52,9 @@ func hasDataAPI(v *visit) bool {
 
 func hasPort(v *visit) bool { return v.warehouse.Host != "" && v.warehouse.Transport != "dataapi" }
 
-func hasPassword(v *visit) bool { return hasCredentials(v) && hasPort(v) }
+func hasPassword(v *visit) bool {
+	return hasCredentials(v) && hasPort(v) && v.warehouse.Identity.Chain != "identity_center"
+}
 
 const stsVersion = "2011-06-15"
 
@@ -88,11 +98,15 @@ func checkRole(ctx context.Context, v *visit) finding {
 	}
 	credentials, err := v.road.Credentials.Credentials(ctx)
 	if err == nil {
-		return whole("AWS gave credentials of %s, for %s", v.warehouse.Identity.RoleARN, credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
+		return whole("AWS gave credentials of %s, for %s", v.roleARN(), credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
 	}
 	access, ok := errors.AsType[*redshift.AccessError](err)
 	if !ok {
 		access = &redshift.AccessError{Step: "get credentials", Err: err}
+	}
+	if v.warehouse.Identity.Chain != "web_identity" {
+		// What goes wrong with keys of the gateway's own is said, with its remedy, in the error.
+		return broken("other", err, "step", access.Step, "fault", oneLine(access.Err.Error()))
 	}
 	cause, known := roleCauses[access.Code]
 	switch text := innermost(err); {
@@ -140,7 +154,7 @@ func checkCredentials(ctx context.Context, v *visit) finding {
 	if err := xml.Unmarshal(got.body, &caller); err != nil {
 		return broken("refused", err, "fault", "the answer of GetCallerIdentity is not to be read")
 	}
-	if !sessionOf(caller.ARN, v.warehouse.Identity.RoleARN) {
+	if !sessionOf(caller.ARN, v.roleARN()) {
 		return broken("other_role", nil, "said", oneLine(caller.ARN))
 	}
 	return whole("AWS knows them as %s", caller.ARN)

@@ -298,7 +298,7 @@ func (v *visit) reachedIssuer(ctx context.Context, took time.Duration) finding {
 func (v *visit) asksAWS() bool {
 	return slices.ContainsFunc(v.gateway.Warehouses, func(w gateway.Warehouse) bool {
 		endpoint := w.Identity.STSEndpoint
-		if w.Identity.Chain == "identity_center" {
+		if w.Identity.Chain == "identity_center" && w.Identity.Application == "" {
 			endpoint = "http://" + w.Host
 		}
 		u, err := url.Parse(endpoint)

@@ -109,9 +109,9 @@ func (v *visit) values() map[string]string {
 	}
 	if w := v.warehouse; w != nil {
 		values["warehouse"], values["region"], values["database"] = w.Name, w.Region, w.Database
-		values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup), w.Identity.Audience, w.Identity.RoleARN
-		values["role_name"] = w.Identity.RoleARN[strings.LastIndexByte(w.Identity.RoleARN, '/')+1:]
-		values["account"] = account(w.Identity.RoleARN)
+		values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup), w.Identity.Audience, v.roleARN()
+		values["role_name"] = v.roleARN()[strings.LastIndexByte(v.roleARN(), '/')+1:]
+		values["account"] = account(v.roleARN())
 		values["host"], values["port"] = hostAndPort(w.Host)
 		values["sts"] = v.stsEndpoint()
 		values["trust_policy"], values["permissions"] = v.trustPolicy(values), v.permissions()

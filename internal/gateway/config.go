@@ -133,13 +133,20 @@ type Warehouse struct {
 
 // Identity is how a person's identity becomes access to the warehouse.
 type Identity struct {
-	// Chain is web_identity (default): the assertion is traded at STS for a role's credentials; or
-	// identity_center: the assertion itself logs in to the wire, by a trusted token issuer.
-	Chain       string `yaml:"chain"`
-	RoleARN     string `yaml:"role_arn"`
-	Audience    string `yaml:"audience"`     // of the assertion; default redshift-gateway
-	STSEndpoint string `yaml:"sts_endpoint"` // default: AWS's for the region
-	Namespace   string `yaml:"namespace"`    // of the identity provider in Redshift, where there are several
+	// Chain is web_identity (default): the assertion is traded at STS for a role's credentials;
+	// role: the gateway's own AWS keys assume the role; or identity_center: the assertion itself logs
+	// in to the wire, by a trusted token issuer, and Application reaches the Data API.
+	Chain      string `yaml:"chain"`
+	RoleARN    string `yaml:"role_arn"`
+	ExternalID string `yaml:"external_id"` // what the role's trust policy asks for; chain role
+	// Application is the one of Identity Center that takes the assertions, and PeopleRoleARN the role
+	// that the gateway's own AWS keys assume with a person's context; chain identity_center.
+	Application   string `yaml:"application"`
+	PeopleRoleARN string `yaml:"people_role_arn"`
+	OIDCEndpoint  string `yaml:"sso_oidc_endpoint"` // default: AWS's for the region
+	Audience      string `yaml:"audience"`          // of the assertion; default redshift-gateway
+	STSEndpoint   string `yaml:"sts_endpoint"`      // default: AWS's for the region
+	Namespace     string `yaml:"namespace"`         // of the identity provider in Redshift, where there are several
 }
 
 // An App is an OAuth client that the operator registers here rather than with `apps add`.
@@ -379,16 +386,36 @@ func (w *Warehouse) checkTransport(path string) error {
 	if w.Background == backgroundSpool && (w.Host == "" || w.Transport == "dataapi") {
 		return &keyError{path + ".background", "spool needs the wire: give host, and transport auto or wire"}
 	}
-	if err := oneOf(path+".identity.chain", w.Identity.Chain, "web_identity", "identity_center"); err != nil {
+	if err := oneOf(path+".identity.chain", w.Identity.Chain, "web_identity", "role", "identity_center"); err != nil {
 		return err
 	}
 	switch {
 	case w.Transport == "wire" && w.Host == "":
 		return &keyError{path + ".host", "give the warehouse's endpoint, such as sales.abc123.eu-central-1.redshift.amazonaws.com: transport wire needs it"}
-	case w.Identity.Chain == "identity_center" && (w.Host == "" || w.Transport == "dataapi"):
-		return &keyError{path + ".identity.chain", "identity_center logs in over the wire: give host, and leave transport at auto or wire"}
+	case w.Identity.Chain == "identity_center" && w.Identity.Application == "" && (w.Host == "" || w.Transport == "dataapi"):
+		return &keyError{path + ".identity.chain", "identity_center logs in over the wire: give host, and leave transport at auto or wire; or give identity.application and identity.people_role_arn, which reach the Data API"}
 	case w.CA != "" && w.Host == "":
 		return &keyError{path + ".ca", "this is for host, which is not given"}
+	}
+	return nil
+}
+
+// check looks at what belongs to one chain only.
+func (i *Identity) check(path string) error {
+	center := i.Chain == "identity_center"
+	switch {
+	case (i.Chain == "web_identity" || i.Chain == "role") && !strings.HasPrefix(i.RoleARN, "arn:"):
+		return &keyError{path + ".role_arn", "give the ARN of the role that trusts this gateway"}
+	case i.ExternalID != "" && i.Chain != "role":
+		return &keyError{path + ".external_id", "this is for chain: role"}
+	case !center && i.Application != "":
+		return &keyError{path + ".application", "this is for chain: identity_center"}
+	case !center && i.PeopleRoleARN != "":
+		return &keyError{path + ".people_role_arn", "this is for chain: identity_center"}
+	case i.Application != "" && !strings.HasPrefix(i.Application, "arn:"):
+		return &keyError{path + ".application", "give the ARN of the application in Identity Center that trusts this gateway's issuer"}
+	case (i.Application != "") != strings.HasPrefix(i.PeopleRoleARN, "arn:"):
+		return &keyError{path + ".people_role_arn", "give application and people_role_arn together: the role that is assumed with a person's context"}
 	}
 	return nil
 }
@@ -417,10 +444,11 @@ func (c *Config) checkWarehouses() error {
 			return &keyError{path, "give either cluster (provisioned) or workgroup (serverless)"}
 		case warehouse.Database == "":
 			return &keyError{path + ".database", "give the database's name"}
-		case warehouse.Identity.Chain == "web_identity" && !strings.HasPrefix(warehouse.Identity.RoleARN, "arn:"):
-			return &keyError{path + ".identity.role_arn", "give the ARN of the role that trusts this gateway"}
 		}
 		names = append(names, warehouse.Name)
+		if err := warehouse.Identity.check(path + ".identity"); err != nil {
+			return err
+		}
 		if err := warehouse.checkTransport(path); err != nil {
 			return err
 		}

@@ -65,16 +65,25 @@ func (g *Gateway) openWarehouses() error {
 type connector struct {
 	gateway *Gateway
 	config  Warehouse
-	chain   *identity.WebIdentity // nil with Identity Center
-	dataAPI *dataapi.Config       // nil where there is none; Credentials are each person's
-	wire    *wire.Config          // nil where there is none; Login is each person's
-	port    *wire.Config          // the warehouse's, whether or not it could be reached at start
+	chain   chain           // nil where the wire takes assertions and there is no Data API
+	dataAPI *dataapi.Config // nil where there is none; Credentials are each person's
+	wire    *wire.Config    // nil where there is none; Login is each person's
+	port    *wire.Config    // the warehouse's, whether or not it could be reached at start
+}
+
+// A chain gives people's AWS credentials.
+type chain interface {
+	For(identity.Subject) identity.Provider
+	Close()
 }
 
 func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error) {
 	c := &connector{gateway: g, config: w}
-	if w.Identity.Chain == "web_identity" {
-		if err := c.useWebIdentity(client); err != nil {
+	if err := c.openChain(); err != nil {
+		return nil, err
+	}
+	if c.chain != nil {
+		if err := c.useDataAPI(client); err != nil {
 			return nil, err
 		}
 	}
@@ -84,19 +93,56 @@ func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error
 	return c, c.useWire()
 }
 
-// useWebIdentity sets up the chain by STS, with which the Data API can be used.
-func (c *connector) useWebIdentity(client *http.Client) (err error) {
+// openChain sets up what gives people AWS credentials, with which the Data API can be used.
+func (c *connector) openChain() error {
 	g, w := c.gateway, c.config
-	c.chain, err = identity.NewWebIdentity(identity.WebIdentityConfig{
-		RoleARN: w.Identity.RoleARN, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Audience: w.Identity.Audience, Now: g.now,
-		Assert: func(ctx context.Context, subject identity.Subject) (secret.Text, error) {
-			return c.assert(ctx, subject)
-		},
-	})
+	var opened chain
+	var err error
+	switch {
+	case w.Identity.Chain == "web_identity":
+		opened, err = identity.NewWebIdentity(identity.WebIdentityConfig{
+			RoleARN: w.Identity.RoleARN, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Audience: w.Identity.Audience, Now: g.now, Assert: c.assert,
+		})
+	case w.Identity.Chain == "role":
+		opened, err = identity.NewRole(identity.RoleConfig{
+			RoleARN: w.Identity.RoleARN, ExternalID: w.Identity.ExternalID, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Credentials: c.ownKeys(), Now: g.now,
+		})
+	case w.Identity.Application != "":
+		opened, err = identity.NewIdentityCenter(identity.IdentityCenterConfig{
+			ApplicationARN: w.Identity.Application, PeopleRoleARN: w.Identity.PeopleRoleARN, Region: w.Region,
+			Endpoint: w.Identity.OIDCEndpoint, STSEndpoint: w.Identity.STSEndpoint, Credentials: c.ownKeys(), Assert: c.assert, Now: g.now,
+		})
+	default:
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	g.closers = append(g.closers, func() error { c.chain.Close(); return nil })
+	c.chain = opened
+	g.closers = append(g.closers, func() error { opened.Close(); return nil })
+	return nil
+}
+
+// ownKeys are the gateway's own AWS keys, from where AWS's tools look for them.
+func (c *connector) ownKeys() *identity.Own {
+	own := identity.NewOwn(identity.OwnConfig{Region: c.config.Region, STSEndpoint: c.config.Identity.STSEndpoint, Now: c.gateway.now})
+	c.gateway.closers = append(c.gateway.closers, func() error { own.Close(); return nil })
+	return own
+}
+
+// centered reports whether the wire takes assertions, which Identity Center knows people by.
+func (c *connector) centered() bool { return c.config.Identity.Chain == "identity_center" }
+
+// roleARN is the role that people's credentials are of.
+func (c *connector) roleARN() string {
+	if c.centered() {
+		return c.config.Identity.PeopleRoleARN
+	}
+	return c.config.Identity.RoleARN
+}
+
+func (c *connector) useDataAPI(client *http.Client) error {
+	g, w := c.gateway, c.config
 	c.dataAPI = &dataapi.Config{
 		Region: w.Region, Endpoint: w.DataAPIEndpoint, Cluster: w.Cluster, Workgroup: w.Workgroup, Database: w.Database,
 		ResultFormat: w.ResultFormat, HTTPClient: client, Logger: g.logger, Now: g.now,
@@ -164,7 +210,7 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
 		config.Started = c.started(person)
-		config.Quota = c.gateway.quotas.Share(accountOf(c.config.Identity.RoleARN), c.config.Region, person.Tenant+" "+person.ID)
+		config.Quota = c.gateway.quotas.Share(accountOf(c.roleARN()), c.config.Region, person.Tenant+" "+person.ID)
 		background = dataapi.New(config)
 	}
 	if c.wire == nil {
@@ -191,7 +237,7 @@ func accountOf(arn string) string {
 
 // login gives what a new connection of a person logs in with.
 func (c *connector) login(subject identity.Subject) (func(context.Context, bool) (wire.Login, time.Time, error), error) {
-	if c.chain == nil {
+	if c.centered() {
 		// Each token is for one use, so each connection gets one of its own.
 		return func(ctx context.Context, _ bool) (wire.Login, time.Time, error) {
 			token, err := c.assert(ctx, subject)

@@ -1,15 +1,11 @@
 package identity
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -17,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
@@ -62,8 +57,7 @@ type DatabaseLoginConfig struct {
 type DatabaseLogin struct {
 	config   DatabaseLoginConfig
 	endpoint string
-	service  string
-	signer   *v4.Signer
+	service  *signedService
 
 	mu        sync.Mutex // held while asking: callers who come together ask once
 	held      Password
@@ -75,13 +69,14 @@ func NewDatabaseLogin(config DatabaseLoginConfig) (*DatabaseLogin, error) {
 	if (config.Cluster == "") == (config.Workgroup == "") || config.Database == "" || config.Credentials == nil {
 		return nil, errors.New("database login: give a cluster or a workgroup, a database, and credentials")
 	}
-	d := &DatabaseLogin{config: config, endpoint: config.Endpoint, service: "redshift", signer: v4.NewSigner()}
+	d := &DatabaseLogin{config: config, endpoint: config.Endpoint}
+	service := "redshift"
 	if config.Workgroup != "" {
-		d.service = "redshift-serverless"
+		service = "redshift-serverless"
 	}
 	if d.endpoint == "" {
 		var err error
-		if d.endpoint, err = Endpoint(d.service, config.Region); err != nil {
+		if d.endpoint, err = Endpoint(service, config.Region); err != nil {
 			return nil, fmt.Errorf("database login: find the endpoint: %w", err)
 		}
 	}
@@ -94,6 +89,7 @@ func NewDatabaseLogin(config DatabaseLoginConfig) (*DatabaseLogin, error) {
 	if d.config.HTTPClient == nil {
 		d.config.HTTPClient = &http.Client{Timeout: stsTimeout, CheckRedirect: refuseRedirect}
 	}
+	d.service = &signedService{name: service, region: config.Region, client: d.config.HTTPClient, signer: v4.NewSigner(), now: d.config.Now}
 	return d, nil
 }
 
@@ -193,33 +189,13 @@ func (d *DatabaseLogin) askWorkgroup(ctx context.Context, credentials Credential
 
 // call sends one signed request.
 func (d *DatabaseLogin) call(ctx context.Context, credentials Credentials, payload []byte, header map[string]string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.endpoint, bytes.NewReader(payload))
-	if err != nil {
+	body, response, err := d.service.post(ctx, d.endpoint, credentials, payload, header)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	for name, value := range header {
-		request.Header.Set(name, value)
-	}
-	hash := sha256.Sum256(payload)
-	err = d.signer.SignHTTP(ctx, aws.Credentials{
-		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
-	}, request, hex.EncodeToString(hash[:]), d.service, d.config.Region, d.config.Now())
-	if err != nil {
-		return nil, fmt.Errorf("sign the request: %w", err)
-	}
-	response, err := d.config.HTTPClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
-	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	if response.StatusCode == http.StatusOK {
+	case response.StatusCode == http.StatusOK:
 		return body, nil
-	}
-	if d.config.Workgroup == "" {
+	case d.config.Workgroup == "":
 		return nil, parseSTSError(response.StatusCode, body)
 	}
 	return nil, parseJSONError(response, body)
@@ -254,7 +230,7 @@ var loginRemedies = map[string]string{
 }
 
 func (d *DatabaseLogin) explain(err error) error {
-	step := "get a database password from " + d.service
+	step := "get a database password from " + d.service.name
 	refusal, refused := errors.AsType[*stsError](err)
 	if !refused {
 		return &redshift.AccessError{Step: step, Err: err}

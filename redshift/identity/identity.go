@@ -1,15 +1,18 @@
 // Package identity turns a person into short-lived AWS credentials: the way in which
 // somebody's identity at an identity provider becomes access to Redshift as themself.
 //
-// Each way is a chain with its own file. Built is
+// Each way is a chain with its own file:
 //
 //   - web_identity (web_identity.go): an assertion about the person is traded at AWS STS by
 //     AssumeRoleWithWebIdentity. Whoever runs this holds no AWS key and needs no AWS account;
 //     the warehouse's owner decides in the role's trust policy who is believed.
+//   - role (role.go): AWS keys of the gateway's own assume a role in the warehouse's account,
+//     which asks for an external id (AssumeRole).
+//   - identity_center (identity_center.go): an assertion becomes a person of IAM Identity Center
+//     (CreateTokenWithIAM), with whose context a role is assumed.
 //
-// Planned, behind the same [Provider]: identity_center (CreateTokenWithIAM and a role with
-// identity context), role (a cross-account role with an external id), secret (Secrets
-// Manager) and password. [Static] is for tests and for keys that a person holds anyway.
+// [DatabaseLogin] trades any of them for a database password. [Own] are the gateway's own keys.
+// [Static] is for tests and for keys that a person holds anyway.
 //
 // What to fear: credentials of one person used for another. A [Provider] therefore is made
 // for one [Subject], the cache is keyed by everything the subject consists of, and the

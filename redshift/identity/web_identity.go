@@ -95,21 +95,22 @@ func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLa
 
 // For is the provider of one person. It costs nothing; the credentials are shared between all
 // providers of the same subject.
-func (w *WebIdentity) For(subject Subject) Provider { return &person{w, subject} }
+func (w *WebIdentity) For(subject Subject) Provider { return &person{w.cache, subject} }
 
 // Close ends fetches that are under way and waits for them.
 func (w *WebIdentity) Close() { w.cache.close() }
 
+// A person is the provider of one subject, from the cache of a chain.
 type person struct {
-	chain   *WebIdentity
+	cache   *cache
 	subject Subject
 }
 
 func (p *person) Credentials(ctx context.Context) (Credentials, error) {
-	return p.chain.cache.credentials(ctx, p.subject)
+	return p.cache.credentials(ctx, p.subject)
 }
 
-func (p *person) Invalidate(refused Credentials) { p.chain.cache.invalidate(p.subject, refused) }
+func (p *person) Invalidate(refused Credentials) { p.cache.invalidate(p.subject, refused) }
 
 // assume asks STS, and asks again where STS says that the fault may pass. Each attempt carries
 // an assertion of its own: the first may have reached its one use.
@@ -174,37 +175,47 @@ func (w *WebIdentity) exchange(ctx context.Context, subject Subject, assertion s
 	if response.StatusCode != http.StatusOK {
 		return Credentials{}, parseSTSError(response.StatusCode, body)
 	}
-	credentials, err := parseSTSAnswer(body, w.config.Now())
+	credentials, err := parseSTSAnswer("AssumeRoleWithWebIdentity", body, w.config.Now())
 	credentials.DatabaseUser = subject.DatabaseUser
 	return credentials, err
 }
 
-// stsAnswer is what is needed of AssumeRoleWithWebIdentityResponse.
+// stsAnswer is what is needed of AssumeRoleWithWebIdentityResponse and AssumeRoleResponse.
 type stsAnswer struct {
-	XMLName         xml.Name `xml:"AssumeRoleWithWebIdentityResponse"`
-	AccessKeyID     string   `xml:"AssumeRoleWithWebIdentityResult>Credentials>AccessKeyId"`
-	SecretAccessKey string   `xml:"AssumeRoleWithWebIdentityResult>Credentials>SecretAccessKey"`
-	SessionToken    string   `xml:"AssumeRoleWithWebIdentityResult>Credentials>SessionToken"`
-	Expiration      string   `xml:"AssumeRoleWithWebIdentityResult>Credentials>Expiration"`
+	XMLName     xml.Name
+	WebIdentity stsCredentials `xml:"AssumeRoleWithWebIdentityResult>Credentials"`
+	Role        stsCredentials `xml:"AssumeRoleResult>Credentials"`
 }
 
-func parseSTSAnswer(body []byte, now time.Time) (Credentials, error) {
+type stsCredentials struct {
+	AccessKeyID     string `xml:"AccessKeyId"`
+	SecretAccessKey string `xml:"SecretAccessKey"`
+	SessionToken    string `xml:"SessionToken"`
+	Expiration      string `xml:"Expiration"`
+}
+
+// parseSTSAnswer reads the answer to an action, and to no other.
+func parseSTSAnswer(action string, body []byte, now time.Time) (Credentials, error) {
 	var answer stsAnswer
-	if err := xml.Unmarshal(body, &answer); err != nil {
-		return Credentials{}, errors.New("the answer of STS is not an AssumeRoleWithWebIdentityResponse: is the endpoint right?")
+	if err := xml.Unmarshal(body, &answer); err != nil || answer.XMLName.Local != action+"Response" {
+		return Credentials{}, fmt.Errorf("the answer of STS is not an %sResponse: is the endpoint right?", action)
 	}
-	if answer.AccessKeyID == "" || answer.SecretAccessKey == "" || answer.SessionToken == "" {
+	given := answer.WebIdentity
+	if action == "AssumeRole" {
+		given = answer.Role
+	}
+	if given.AccessKeyID == "" || given.SecretAccessKey == "" || given.SessionToken == "" {
 		return Credentials{}, errors.New("the answer of STS lacks part of the credentials")
 	}
-	expires, err := time.Parse(time.RFC3339, answer.Expiration)
+	expires, err := time.Parse(time.RFC3339, given.Expiration)
 	if err != nil {
-		return Credentials{}, fmt.Errorf("the answer of STS has an expiration that is no time: %q", answer.Expiration)
+		return Credentials{}, fmt.Errorf("the answer of STS has an expiration that is no time: %q", given.Expiration)
 	}
 	if !now.Add(minimumLeft).Before(expires) {
-		return Credentials{}, fmt.Errorf("STS gave credentials that expire at %s: check this machine's clock", answer.Expiration)
+		return Credentials{}, fmt.Errorf("STS gave credentials that expire at %s: check this machine's clock", given.Expiration)
 	}
 	return Credentials{
-		AccessKeyID: answer.AccessKeyID, SecretAccessKey: secret.New(answer.SecretAccessKey),
-		SessionToken: secret.New(answer.SessionToken), Expires: expires,
+		AccessKeyID: given.AccessKeyID, SecretAccessKey: secret.New(given.SecretAccessKey),
+		SessionToken: secret.New(given.SessionToken), Expires: expires,
 	}, nil
 }

@@ -1,0 +1,53 @@
+package identity
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// A signedService is one AWS service in one region, to which requests go that somebody's keys sign
+// (Signature Version 4).
+type signedService struct {
+	name, region string
+	client       *http.Client
+	signer       *v4.Signer
+	now          func() time.Time
+}
+
+// post sends a request once and gives the answer's body, whatever its status. The response is
+// returned for its status and header; its body is closed.
+func (s *signedService) post(ctx context.Context, address string, credentials Credentials, payload []byte, header map[string]string) ([]byte, *http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(payload))
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, value := range header {
+		request.Header.Set(name, value)
+	}
+	hash := sha256.Sum256(payload)
+	err = s.signer.SignHTTP(ctx, aws.Credentials{
+		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
+	}, request, hex.EncodeToString(hash[:]), s.name, s.region, s.now())
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign the request: %w", err)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return body, response, nil
+}
