@@ -23,6 +23,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/doctor"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/twin"
+	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
 )
 
@@ -369,6 +370,14 @@ func identityCenter(further ...string) func(*testing.T, *world) []string {
 	}
 }
 
+// useKeys gives the gateway other AWS credentials of its own.
+func useKeys(t *testing.T, own sigv4.Credential) {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", own.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", own.SecretAccessKey)
+	t.Setenv("AWS_SESSION_TOKEN", own.SessionToken)
+}
+
 // relay passes a connection on as it is.
 func relay(client net.Conn, address string) {
 	server, err := net.Dial("tcp", address)
@@ -419,7 +428,7 @@ func brokenSQL() []breakage {
 
 // Each way to break the world is named by its link and cause, and no other link is called broken.
 func TestDoctorNamesTheBrokenLinkAndNoOther(t *testing.T) {
-	t.Parallel()
+	// It runs beside no other test: some ways have AWS keys in the environment.
 	w := newWorld(t)
 	for _, l := range w.examine(t, doctor.Config{As: "dora"}).Links {
 		if l.State != doctor.Whole {
@@ -444,6 +453,8 @@ func TestDoctorNamesTheBrokenLinkAndNoOther(t *testing.T) {
 
 // eachChainIsWhole goes every way that there is in the twin.
 func (w *world) eachChainIsWhole(t *testing.T) {
+	app := []string{"chain: web_identity, role_arn: \"" + twin.RoleARN + "\"", "chain: identity_center, application: \"" + twin.ApplicationARN + "\", people_role_arn: \"" + twin.PeopleRoleARN + "\", sso_oidc_endpoint: \"" + w.twin.URL() + "\""}
+	role := []string{"chain: web_identity, role_arn: \"" + twin.RoleARN + "\"", "chain: role, role_arn: \"" + twin.PartnerRoleARN + "\", external_id: " + twin.ExternalID}
 	center := []string{"chain: web_identity", "chain: identity_center", "audience: redshift-gateway", "audience: " + twin.IdentityCenterAudience}
 	for _, c := range []struct {
 		name, as, email, user string
@@ -456,8 +467,17 @@ func (w *world) eachChainIsWhole(t *testing.T) {
 		{"a workgroup by the Data API", "", "", "IAMR:shiftgrant-tickit", []string{"transport: auto", noWire, "cluster: tickit", "workgroup: " + twin.Workgroup}, []string{"sts", "role", "credentials", "dataapi"}},
 		{"keys under KMS", "dora", "", "dora", []string{"transport: auto", noWire, "log:", "keys: {kms: {key: \"" + twin.KeyARN + "\", endpoint: \"" + w.twin.URL() + "\"}}\nlog:"}, []string{"sts", "role", "credentials", "dataapi"}},
 		{"Identity Center", "alice", "alice@example.com", "alice", center, []string{"network", "encryption", "login"}},
+		{"Identity Center by the Data API", "alice", "alice@example.com", "awsidc:alice@example.com", append(app, "transport: auto", noWire), []string{"sts", "role", "credentials", "dataapi"}},
+		{"Identity Center by both transports", "alice", "alice@example.com", "alice", append(app, "audience: redshift-gateway", "audience: "+twin.IdentityCenterAudience), []string{"sts", "role", "credentials", "network", "encryption", "login", "dataapi"}},
+		{"a role of another account", "dora", "", "dora", role, []string{"sts", "role", "credentials", "network", "encryption", "password", "login", "dataapi"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if slices.Contains(c.changes, app[1]) {
+				useKeys(t, twin.GatewayKeys())
+			}
+			if slices.Contains(c.changes, role[1]) {
+				useKeys(t, twin.PartnerKeys())
+			}
 			var links []string
 			for _, l := range w.examine(t, doctor.Config{As: c.as, Email: c.email}, c.changes...).Links {
 				if l.State == doctor.Broken || l.State == doctor.Skipped {

@@ -117,6 +117,13 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		{"no database", "    database: dev\n", "", ":9:", "database: give the database's name"},
 		{"role that is no ARN", "arn:aws:iam::123456789012:role/shiftgrant", "shiftgrant", ":14:", "ARN of the role"},
 		{"unknown chain", "      role_arn", "      chain: magic\n      role_arn", ":14:", "web_identity"},
+		{"external id without its chain", "      role_arn", "      external_id: x\n      role_arn", ":14:", "chain: role"},
+		{"application without its chain", "      role_arn", "      application: arn:aws:sso::1:application/a\n      role_arn", ":14:", "chain: identity_center"},
+		{"people's role without its chain", "      role_arn", "      people_role_arn: arn:aws:iam::1:role/r\n      role_arn", ":14:", "chain: identity_center"},
+		{"role without a role", "      role_arn: arn:aws:iam::123456789012:role/shiftgrant", "      chain: role", ":14:", "ARN of the role"},
+		{"Identity Center without a way", "      role_arn", "      chain: identity_center\n      role_arn", ":14:", "people_role_arn"},
+		{"application without people's role", "      role_arn", "      chain: identity_center\n      application: arn:aws:sso::1:application/a\n      role_arn", ":", "together"},
+		{"application that is no ARN", "      role_arn", "      chain: identity_center\n      application: a\n      role_arn", ":15:", "ARN of the application"},
 		{"endpoint without TLS", "    database: dev", "    database: dev\n    data_api_endpoint: http://api.example", ":13:", "not an https URL"},
 		{"unknown result format", "    database: dev", "    database: dev\n    result_format: xml", ":13:", "csv, json"},
 
