@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,10 +124,23 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// closedPort is the URL of a server that is down.
+// closedPort is the URL of a server that is down. The port is bound for the length of the test and does
+// not listen, so that no server started meanwhile gets it.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	return fmt.Sprintf("http://localhost:%d", freePort(t))
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://localhost:%d", address.(*syscall.SockaddrInet4).Port)
 }
 
 // startProvider runs npm oidc-provider, with its own pages, as the company's IdP.

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -237,15 +238,23 @@ func (f *front) misbehave(t *testing.T, take func(http.ResponseWriter, *http.Req
 // hangUp ends the connection without an answer.
 func hangUp(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 
-// closedPort is an address where nobody listens.
+// closedPort is an address where nobody listens. The port is bound for the length of the test and does
+// not listen, so that no server started meanwhile gets it.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return "localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "localhost:" + strconv.Itoa(address.(*syscall.SockaddrInet4).Port)
 }
 
 // serveRaw answers each connection to an address of loopback by a function, until the test ends.
