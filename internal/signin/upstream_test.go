@@ -114,7 +114,8 @@ func (j *journal) count(kind string) int {
 	return len(slices.DeleteFunc(slices.Clone(j.records), func(r audit.Record) bool { return r.Kind != kind }))
 }
 
-var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+// start is now: a cookie jar goes by the machine's clock, whatever the gateway's says.
+var start = time.Now().UTC().Truncate(time.Second)
 
 var alice = grant.Person{
 	ID: "per_alice", Tenant: grant.DefaultTenant, Issuer: "https://idp.example", Subject: "idp|alice", DatabaseUser: "alice", CreatedAt: start, SeenAt: start,
