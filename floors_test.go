@@ -28,6 +28,7 @@ var allowed = map[string]bool{
 	"internal/grant internal/secret":        true, // tokens are secrets
 	"internal/web internal/grant":           true, // request ids are ids like any other
 	"redshift/dataapi redshift/identity":    true, // credentials for a transport
+	"redshift/wire redshift/identity":       true,
 	"redshift/dataapi redshift/placeholder": true, // how a value goes beside the SQL
 	"redshift/wire redshift/placeholder":    true,
 }

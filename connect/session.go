@@ -50,11 +50,15 @@ type Tokens struct {
 	Access  string    `json:"access"`
 	Refresh string    `json:"refresh,omitempty"`
 	Expires time.Time `json:"expires"` // of the access token; zero where not told
+	// ID is the ID token that came with them, as it came; "" for none. It is given to KeepTokens and by
+	// Refresh, which does not verify it, and is not kept in sessions.
+	ID string `json:"-"`
 }
 
 // tokensOf counts an access token's life from now, by the client's clock.
 func (c *Client) tokensOf(token *oauth2.Token) Tokens {
 	held := Tokens{Access: token.AccessToken, Refresh: token.RefreshToken}
+	held.ID, _ = token.Extra("id_token").(string)
 	if token.ExpiresIn > 0 {
 		held.Expires = c.now().Add(time.Duration(token.ExpiresIn) * time.Second)
 	}

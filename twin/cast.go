@@ -37,6 +37,11 @@ const (
 	PartnerAccount  = "210987654321"
 	ExternalID      = "twin-external-id"
 
+	// StaffRoleARN is the role that trusts the people's own identity provider, which the account knows as
+	// an OIDC provider with the gateway's client id as audience: its ID tokens have the session tag.
+	StaffRoleName = "shiftgrant-staff"
+	StaffRoleARN  = "arn:aws:iam::" + Account + ":role/" + StaffRoleName
+
 	// InstanceARN is Identity Center's, ApplicationARN the customer's own application in it, by which
 	// the gateway gets identity contexts, RedshiftApplicationARN the one that stands for Redshift, and
 	// TrustedTokenIssuerARN what stands for the gateway.
@@ -131,28 +136,38 @@ func newIdP(config Config, url string) (*idp.Provider, error) {
 		Clients: []idp.Client{{
 			ID: ClientID, Secret: config.ClientSecret,
 			RedirectURIs: redirects, PostLogoutRedirectURIs: config.GatewayLogoutURIs,
+			Claims: sessionTags, AccessAudience: config.EntraAudience,
 		}},
 		Logger: config.Logger,
 		Now:    config.Now,
 	})
 }
 
+// sessionTags are what a company adds to its ID tokens so that AWS knows the database user.
+func sessionTags(p idp.Person) map[string]any {
+	return map[string]any{"https://aws.amazon.com/tags": map[string]any{
+		"principal_tags": map[string]any{userTag: []string{p.Username}}, "transitive_tag_keys": []string{userTag},
+	}}
+}
+
 // newSTS plays the AWS account in which somebody ran the gateway's set-up for every chain: the
 // gateway is an OIDC provider, and roles trust it, each other and a partner.
-func newSTS(config Config, registry *sigv4.Registry, center *identitycenter.Center) (*sts.Server, error) {
+func newSTS(config Config, idpIssuer string, registry *sigv4.Registry, center *identitycenter.Center) (*sts.Server, error) {
 	account := sts.Config{
 		Account: Account, Region: Region, Registry: registry, Logger: config.Logger, Now: config.Now,
 		Contexts: map[string]func(string) (*sigv4.Person, error){identitycenter.ContextProvider: openContext(center)},
 		Roles: []sts.Role{
 			{Name: PeopleRoleName, ID: "AROATWINPEOPLE0000000", TrustPolicy: peopleTrust},
 			{Name: PartnerRoleName, ID: "AROATWINPARTNER000000", TrustPolicy: partnerTrust},
+			{Name: StaffRoleName, ID: "AROATWINSTAFF00000000", TrustPolicy: trustPolicy(idpIssuer, ClientID)},
 		},
+		Providers: []sts.Provider{{URL: idpIssuer, ClientIDs: []string{ClientID}}},
 	}
 	if config.Issuer != "" {
-		account.Providers = []sts.Provider{{URL: config.Issuer, ClientIDs: []string{Audience, IdentityCenterAudience}}}
+		account.Providers = append(account.Providers, sts.Provider{URL: config.Issuer, ClientIDs: []string{Audience, IdentityCenterAudience}})
 		account.Roles = append(
 			account.Roles,
-			sts.Role{Name: RoleName, ID: roleID, MaxSession: time.Hour, TrustPolicy: trustPolicy(config.Issuer)},
+			sts.Role{Name: RoleName, ID: roleID, MaxSession: time.Hour, TrustPolicy: trustPolicy(config.Issuer, Audience)},
 			sts.Role{Name: GatewayRoleName, ID: "AROATWINGATEWAY000000", TrustPolicy: gatewayTrust(config.Issuer)},
 		)
 	}
@@ -160,7 +175,7 @@ func newSTS(config Config, registry *sigv4.Registry, center *identitycenter.Cent
 }
 
 // trustPolicy is what `shiftgrant setup` gives a customer to deploy.
-func trustPolicy(issuer string) string {
+func trustPolicy(issuer, audience string) string {
 	_, name, _ := strings.Cut(issuer, "://")
 	return fmt.Sprintf(`{
   "Version": "2012-10-17",
@@ -173,7 +188,7 @@ func trustPolicy(issuer string) string {
       "StringLike": {"aws:RequestTag/%s": "?*"}
     }
   }]
-}`, Account, name, name, Audience, userTag)
+}`, Account, name, name, audience, userTag)
 }
 
 // gatewayTrust lets the gateway's tokens open its own role, whoever they are about.

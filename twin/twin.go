@@ -71,7 +71,8 @@ type Config struct {
 	ClientSecret string
 
 	// EntraIssuer is whose tokens Redshift's native identity provider (type azure) takes, if they are
-	// for EntraAudience; empty are the twin's own IdP and ClientID.
+	// for EntraAudience; empty are the twin's own IdP and ClientID. The access tokens of the twin's own
+	// IdP are for EntraAudience where it is given.
 	EntraIssuer, EntraAudience string
 
 	// Quotas are those of the Data API; off in the zero value.
@@ -181,7 +182,7 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	if err := t.openCenter(config); err != nil {
 		return nil, fmt.Errorf("identity center: %w", err)
 	}
-	if t.STS, err = newSTS(config, t.Registry, t.Center); err != nil {
+	if t.STS, err = newSTS(config, t.IdPIssuer(), t.Registry, t.Center); err != nil {
 		return nil, fmt.Errorf("sts: %w", err)
 	}
 	t.IAM = iam.New(iam.Config{STS: t.STS, Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})

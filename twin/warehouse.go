@@ -93,7 +93,7 @@ func newControlPlane(config Config, registry *sigv4.Registry, center *identityce
 	return controlplane.New(controlplane.Config{
 		Registry: registry, Account: Account, Region: Region, Clusters: []string{Cluster}, Workgroups: []string{Workgroup},
 		Database: Database, Endpoint: endpoint, Center: center,
-		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared"}, Now: config.Now,
+		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared", PartnerRoleName: "shared", StaffRoleName: "shared"}, Now: config.Now,
 	})
 }
 

@@ -47,8 +47,8 @@ warehouses:
 {{- end}}
     identity:
       chain: {{.Chain}}
-      role_arn: {{quote .Role}}
-      audience: {{.Audience}}
+{{if .Role}}      role_arn: {{quote .Role}}
+{{end}}      audience: {{.Audience}}
       sts_endpoint: {{quote .AWS}}
 
 apps:
@@ -69,9 +69,9 @@ apps:
 func devConfig(folder, gatewayURL, appURL string, world *twin.Twin, appSecret secret.Text, options devOptions) (gateway.Config, error) {
 	authority := filepath.Join(folder, "redshift-ca.pem")
 	clientSecret, appSecretFile := filepath.Join(folder, "client.secret"), filepath.Join(folder, "stargazer.secret")
-	audience := twin.Audience
+	role, audience := twin.RoleARN, twin.Audience
 	if options.chain == "identity_center" {
-		audience = twin.IdentityCenterAudience
+		role, audience = "", twin.IdentityCenterAudience
 	}
 	var text strings.Builder
 	written := template.Must(template.New("").Funcs(template.FuncMap{"quote": func(s string) string { return fmt.Sprintf("%q", s) }}).Parse(devTemplate))
@@ -80,7 +80,7 @@ func devConfig(folder, gatewayURL, appURL string, world *twin.Twin, appSecret se
 		"IdP": world.IdPIssuer(), "ClientID": twin.ClientID, "ClientSecret": "file:" + clientSecret,
 		"Region": twin.Region, "Cluster": twin.Cluster, "Database": twin.Database, "Transport": options.transport,
 		"Host": world.WireAddress(), "Authority": authority, "AWS": world.URL(),
-		"Chain": options.chain, "Role": twin.RoleARN, "Audience": audience,
+		"Chain": options.chain, "Role": role, "Audience": audience,
 		"App": appURL, "Callback": appURL + "/callback", "AppSecret": "file:" + appSecretFile,
 		"Demo": demoClient, "DemoCallback": demoRedirect,
 	})

@@ -366,7 +366,7 @@ func brokenSessions() []breakage {
 // identityCenter changes the chain; further changes come first.
 func identityCenter(further ...string) func(*testing.T, *world) []string {
 	return func(*testing.T, *world) []string {
-		return append(further, "chain: web_identity", "chain: identity_center", "audience: redshift-gateway", "audience: "+twin.IdentityCenterAudience)
+		return append(further, webIdentity, "chain: identity_center", "audience: redshift-gateway", "audience: "+twin.IdentityCenterAudience)
 	}
 }
 
@@ -391,6 +391,9 @@ func relay(client net.Conn, address string) {
 	_, _ = io.Copy(client, server)
 }
 
+// webIdentity is the chain of the world's configuration.
+const webIdentity = `chain: web_identity, role_arn: "` + twin.RoleARN + `"`
+
 // passwordOfBob has AWS answer everybody with it.
 func passwordOfBob(t *testing.T, w *world) []string {
 	keys := twin.DeveloperKeys("bob")
@@ -399,11 +402,11 @@ func passwordOfBob(t *testing.T, w *world) []string {
 		Credentials: identity.Static(keys.AccessKeyID, keys.SecretAccessKey, "", "bob"),
 	})
 	must(t, err)
-	password, err := login.Password(t.Context(), false)
+	password, err := login.Login(t.Context(), false)
 	must(t, err)
 	return byAWS("GetClusterCredentials", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "<GetClusterCredentialsResponse><GetClusterCredentialsResult><DbUser>%s</DbUser><DbPassword>%s</DbPassword><Expiration>%s</Expiration></GetClusterCredentialsResult></GetClusterCredentialsResponse>",
-			password.User, html.EscapeString(password.Value.Reveal()), password.Expires.UTC().Format(time.RFC3339))
+			password.User, html.EscapeString(password.Password.Reveal()), password.Expires.UTC().Format(time.RFC3339))
 	})(t, w)
 }
 
@@ -453,9 +456,9 @@ func TestDoctorNamesTheBrokenLinkAndNoOther(t *testing.T) {
 
 // eachChainIsWhole goes every way that there is in the twin.
 func (w *world) eachChainIsWhole(t *testing.T) {
-	app := []string{"chain: web_identity, role_arn: \"" + twin.RoleARN + "\"", "chain: identity_center, application: \"" + twin.ApplicationARN + "\", people_role_arn: \"" + twin.PeopleRoleARN + "\", sso_oidc_endpoint: \"" + w.twin.URL() + "\""}
+	app := []string{webIdentity, "chain: identity_center, application: \"" + twin.ApplicationARN + "\", people_role_arn: \"" + twin.PeopleRoleARN + "\", sso_oidc_endpoint: \"" + w.twin.URL() + "\""}
 	role := []string{"chain: web_identity, role_arn: \"" + twin.RoleARN + "\"", "chain: role, role_arn: \"" + twin.PartnerRoleARN + "\", external_id: " + twin.ExternalID}
-	center := []string{"chain: web_identity", "chain: identity_center", "audience: redshift-gateway", "audience: " + twin.IdentityCenterAudience}
+	center := []string{webIdentity, "chain: identity_center", "audience: redshift-gateway", "audience: " + twin.IdentityCenterAudience}
 	for _, c := range []struct {
 		name, as, email, user string
 		changes               []string

@@ -26,21 +26,13 @@ import (
 
 func (v *visit) built() bool { return v.roads != nil && v.unbuilt == nil }
 
-func usesSTS(v *visit) bool { return v.roleARN() != "" && hasCredentials(v) }
-
-// roleARN is the role that a person's credentials are of; "" for a chain without any.
-func (v *visit) roleARN() string {
-	if v.warehouse.Identity.Chain == "identity_center" {
-		return v.warehouse.Identity.PeopleRoleARN
-	}
-	return v.warehouse.Identity.RoleARN
-}
+func usesSTS(v *visit) bool { return v.warehouse.Identity.SessionRole() != "" }
 
 func hasCredentials(v *visit) bool {
 	if v.built() {
 		return v.road.Credentials != nil
 	}
-	return v.warehouse.Identity.Chain != "identity_center" || v.warehouse.Identity.Application != ""
+	return v.warehouse.Identity.HasCredentials()
 }
 
 func hasDataAPI(v *visit) bool {
@@ -52,9 +44,7 @@ func hasDataAPI(v *visit) bool {
 
 func hasPort(v *visit) bool { return v.warehouse.Host != "" && v.warehouse.Transport != "dataapi" }
 
-func hasPassword(v *visit) bool {
-	return hasCredentials(v) && hasPort(v) && v.warehouse.Identity.Chain != "identity_center"
-}
+func hasPassword(v *visit) bool { return hasPort(v) && v.warehouse.Identity.HasPassword() }
 
 const stsVersion = "2011-06-15"
 
@@ -98,7 +88,7 @@ func checkRole(ctx context.Context, v *visit) finding {
 	}
 	credentials, err := v.road.Credentials.Credentials(ctx)
 	if err == nil {
-		return whole("AWS gave credentials of %s, for %s", v.roleARN(), credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
+		return whole("AWS gave credentials of %s, for %s", v.warehouse.Identity.SessionRole(), credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
 	}
 	access, ok := errors.AsType[*redshift.AccessError](err)
 	if !ok {
@@ -154,7 +144,7 @@ func checkCredentials(ctx context.Context, v *visit) finding {
 	if err := xml.Unmarshal(got.body, &caller); err != nil {
 		return broken("refused", err, "fault", "the answer of GetCallerIdentity is not to be read")
 	}
-	if !sessionOf(caller.ARN, v.roleARN()) {
+	if !sessionOf(caller.ARN, v.warehouse.Identity.SessionRole()) {
 		return broken("other_role", nil, "said", oneLine(caller.ARN))
 	}
 	return whole("AWS knows them as %s", caller.ARN)
@@ -242,7 +232,7 @@ var passwordCauses = map[string]string{
 }
 
 func checkPassword(ctx context.Context, v *visit) finding {
-	login, _, err := v.road.Login(ctx, false)
+	login, err := v.road.Login.Login(ctx, false)
 	if err == nil {
 		v.login = login
 		return whole("AWS gave one for %s", login.User)

@@ -71,7 +71,7 @@ func checkLogin(ctx context.Context, v *visit) finding {
 		case v.person.email == "":
 			return skipped("not tried: give their e-mail address with --email; %s has not signed in here", v.config.As)
 		}
-		login, _, err := v.road.Login(ctx, false)
+		login, err := v.road.Login.Login(ctx, false)
 		if err != nil {
 			return broken("other", err, "fault", oneLine(err.Error()))
 		}

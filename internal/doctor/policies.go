@@ -62,8 +62,8 @@ func (v *visit) permissions() string {
 // arn is in the partition and the account of the role.
 func (v *visit) arn(service, region, resource string) string {
 	partition := "aws"
-	if parts := strings.Split(v.roleARN(), ":"); len(parts) > 1 {
+	if parts := strings.Split(v.warehouse.Identity.SessionRole(), ":"); len(parts) > 1 {
 		partition = parts[1]
 	}
-	return strings.Join([]string{"arn", partition, service, region, account(v.roleARN()), resource}, ":")
+	return strings.Join([]string{"arn", partition, service, region, account(v.warehouse.Identity.SessionRole()), resource}, ":")
 }

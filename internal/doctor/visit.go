@@ -26,7 +26,7 @@ type visit struct {
 
 	road     gateway.Road
 	unbuilt  error // why there is no road
-	login    wire.Login
+	login    identity.Login
 	told     []string           // causes that were
 	sessions []redshift.Session // that reach the warehouse, the best first
 	user     string             // who that turned out to be
@@ -108,10 +108,11 @@ func (v *visit) values() map[string]string {
 		values["callback"] = v.callback()
 	}
 	if w := v.warehouse; w != nil {
+		role := w.Identity.SessionRole()
 		values["warehouse"], values["region"], values["database"] = w.Name, w.Region, w.Database
-		values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup), w.Identity.Audience, v.roleARN()
-		values["role_name"] = v.roleARN()[strings.LastIndexByte(v.roleARN(), '/')+1:]
-		values["account"] = account(v.roleARN())
+		values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup), w.Identity.Audience, role
+		values["role_name"] = role[strings.LastIndexByte(role, '/')+1:]
+		values["account"] = account(role)
 		values["host"], values["port"] = hostAndPort(w.Host)
 		values["sts"] = v.stsEndpoint()
 		values["trust_policy"], values["permissions"] = v.trustPolicy(values), v.permissions()

@@ -131,24 +131,6 @@ type Warehouse struct {
 	Credentials []string `yaml:"credentials"`
 }
 
-// Identity is how a person's identity becomes access to the warehouse.
-type Identity struct {
-	// Chain is web_identity (default): the assertion is traded at STS for a role's credentials;
-	// role: the gateway's own AWS keys assume the role; or identity_center: the assertion itself logs
-	// in to the wire, by a trusted token issuer, and Application reaches the Data API.
-	Chain      string `yaml:"chain"`
-	RoleARN    string `yaml:"role_arn"`
-	ExternalID string `yaml:"external_id"` // what the role's trust policy asks for; chain role
-	// Application is the one of Identity Center that takes the assertions, and PeopleRoleARN the role
-	// that the gateway's own AWS keys assume with a person's context; chain identity_center.
-	Application   string `yaml:"application"`
-	PeopleRoleARN string `yaml:"people_role_arn"`
-	OIDCEndpoint  string `yaml:"sso_oidc_endpoint"` // default: AWS's for the region
-	Audience      string `yaml:"audience"`          // of the assertion; default redshift-gateway
-	STSEndpoint   string `yaml:"sts_endpoint"`      // default: AWS's for the region
-	Namespace     string `yaml:"namespace"`         // of the identity provider in Redshift, where there are several
-}
-
 // An App is an OAuth client that the operator registers here rather than with `apps add`.
 type App struct {
 	ID                  string    `yaml:"id"`
@@ -383,39 +365,18 @@ func (w *Warehouse) checkTransport(path string) error {
 	if err := oneOf(path+".background", w.Background, backgroundAuto, backgroundSpool, backgroundDataAPI); err != nil {
 		return err
 	}
-	if w.Background == backgroundSpool && (w.Host == "" || w.Transport == "dataapi") {
+	if w.Background == backgroundSpool && !w.hasPort() {
 		return &keyError{path + ".background", "spool needs the wire: give host, and transport auto or wire"}
-	}
-	if err := oneOf(path+".identity.chain", w.Identity.Chain, "web_identity", "role", "identity_center"); err != nil {
-		return err
 	}
 	switch {
 	case w.Transport == "wire" && w.Host == "":
 		return &keyError{path + ".host", "give the warehouse's endpoint, such as sales.abc123.eu-central-1.redshift.amazonaws.com: transport wire needs it"}
-	case w.Identity.Chain == "identity_center" && w.Identity.Application == "" && (w.Host == "" || w.Transport == "dataapi"):
+	case w.Identity.Chain == "identity_center" && w.Identity.Application == "" && !w.hasPort():
 		return &keyError{path + ".identity.chain", "identity_center logs in over the wire: give host, and leave transport at auto or wire; or give identity.application and identity.people_role_arn, which reach the Data API"}
+	case w.Identity.onlyPort() && !w.hasPort():
+		return &keyError{path + ".identity.chain", w.Identity.Chain + " logs in over the wire: give host, and leave transport at auto or wire"}
 	case w.CA != "" && w.Host == "":
 		return &keyError{path + ".ca", "this is for host, which is not given"}
-	}
-	return nil
-}
-
-// check looks at what belongs to one chain only.
-func (i *Identity) check(path string) error {
-	center := i.Chain == "identity_center"
-	switch {
-	case (i.Chain == "web_identity" || i.Chain == "role") && !strings.HasPrefix(i.RoleARN, "arn:"):
-		return &keyError{path + ".role_arn", "give the ARN of the role that trusts this gateway"}
-	case i.ExternalID != "" && i.Chain != "role":
-		return &keyError{path + ".external_id", "this is for chain: role"}
-	case !center && i.Application != "":
-		return &keyError{path + ".application", "this is for chain: identity_center"}
-	case !center && i.PeopleRoleARN != "":
-		return &keyError{path + ".people_role_arn", "this is for chain: identity_center"}
-	case i.Application != "" && !strings.HasPrefix(i.Application, "arn:"):
-		return &keyError{path + ".application", "give the ARN of the application in Identity Center that trusts this gateway's issuer"}
-	case (i.Application != "") != strings.HasPrefix(i.PeopleRoleARN, "arn:"):
-		return &keyError{path + ".people_role_arn", "give application and people_role_arn together: the role that is assumed with a person's context"}
 	}
 	return nil
 }
@@ -428,8 +389,6 @@ func (c *Config) checkWarehouses() error {
 	for i := range c.Warehouses {
 		warehouse, path := &c.Warehouses[i], fmt.Sprintf("$.warehouses[%d]", i)
 		setDefault(&warehouse.DisplayName, warehouse.Name)
-		setDefault(&warehouse.Identity.Chain, "web_identity")
-		setDefault(&warehouse.Identity.Audience, "redshift-gateway")
 		setDefault(&warehouse.ResultFormat, "csv")
 		setDefault(&warehouse.Transport, "auto")
 		setDefault(&warehouse.Background, backgroundAuto)
@@ -440,13 +399,13 @@ func (c *Config) checkWarehouses() error {
 			return &keyError{path + ".name", "this name is used twice"}
 		case warehouse.Region == "":
 			return &keyError{path + ".region", "give the AWS region, such as eu-central-1"}
-		case (warehouse.Cluster == "") == (warehouse.Workgroup == ""):
+		case warehouse.Cluster != "" && warehouse.Workgroup != "", warehouse.Cluster == "" && warehouse.Workgroup == "" && !warehouse.Identity.onlyPort():
 			return &keyError{path, "give either cluster (provisioned) or workgroup (serverless)"}
 		case warehouse.Database == "":
 			return &keyError{path + ".database", "give the database's name"}
 		}
 		names = append(names, warehouse.Name)
-		if err := warehouse.Identity.check(path + ".identity"); err != nil {
+		if err := c.checkIdentity(&warehouse.Identity, path+".identity"); err != nil {
 			return err
 		}
 		if err := warehouse.checkTransport(path); err != nil {
@@ -459,7 +418,11 @@ func (c *Config) checkWarehouses() error {
 			return err
 		}
 		for _, endpoint := range []struct{ key, url string }{
-			{".identity.sts_endpoint", warehouse.Identity.STSEndpoint}, {".data_api_endpoint", warehouse.DataAPIEndpoint}, {".redshift_endpoint", warehouse.PasswordsFrom},
+			{".identity.sts_endpoint", warehouse.Identity.STSEndpoint},
+			{".identity.sso_oidc_endpoint", warehouse.Identity.OIDCEndpoint},
+			{".identity.secretsmanager_endpoint", warehouse.Identity.SecretsEndpoint},
+			{".data_api_endpoint", warehouse.DataAPIEndpoint},
+			{".redshift_endpoint", warehouse.PasswordsFrom},
 		} {
 			if endpoint.url == "" {
 				continue
@@ -554,7 +517,9 @@ func CheckAppID(id string, audiences []string) error {
 func (c *Config) audiences() []string {
 	var audiences []string
 	for _, warehouse := range c.Warehouses {
-		audiences = append(audiences, warehouse.Identity.Audience)
+		if warehouse.Identity.Assertion == assertionGateway {
+			audiences = append(audiences, warehouse.Identity.Audience)
+		}
 	}
 	return audiences
 }

@@ -32,6 +32,9 @@ apps:
     access_token_lifetime: 20m
 `
 
+// ownRole is the line of the role in good.
+const ownRole = "      role_arn: arn:aws:iam::123456789012:role/shiftgrant"
+
 func write(t *testing.T, content string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -121,9 +124,21 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		{"application without its chain", "      role_arn", "      application: arn:aws:sso::1:application/a\n      role_arn", ":14:", "chain: identity_center"},
 		{"people's role without its chain", "      role_arn", "      people_role_arn: arn:aws:iam::1:role/r\n      role_arn", ":14:", "chain: identity_center"},
 		{"role without a role", "      role_arn: arn:aws:iam::123456789012:role/shiftgrant", "      chain: role", ":14:", "ARN of the role"},
-		{"Identity Center without a way", "      role_arn", "      chain: identity_center\n      role_arn", ":14:", "people_role_arn"},
-		{"application without people's role", "      role_arn", "      chain: identity_center\n      application: arn:aws:sso::1:application/a\n      role_arn", ":", "together"},
-		{"application that is no ARN", "      role_arn", "      chain: identity_center\n      application: a\n      role_arn", ":15:", "ARN of the application"},
+		{"Identity Center without a way", ownRole, "      chain: identity_center", ":14:", "people_role_arn"},
+		{"application without people's role", ownRole, "      chain: identity_center\n      application: arn:aws:sso::1:application/a", ":", "together"},
+		{"application that is no ARN", ownRole, "      chain: identity_center\n      application: a", ":15:", "ARN of the application"},
+		{"another chain's role", "      role_arn", "      chain: identity_center\n      role_arn", ":15:", "web_identity and role"},
+		{"login without an application", ownRole, "      chain: identity_center\n      login: auth_token", ":", "application and people_role_arn"},
+		{"login of another chain", "      role_arn", "      login: auth_token\n      role_arn", ":14:", "chain: identity_center"},
+		{"secret that is no ARN", ownRole, "      chain: secret\n      secret_arn: password", ":15:", "ARN of the secret"},
+		{"password without a user", ownRole, "      chain: password\n      password: file:SECRET", ":", "give the database user"},
+		{"password without a port", ownRole, "      chain: password\n      user: u\n      password: file:SECRET", ":14:", "give host"},
+		{"entra without a port", ownRole, "      chain: entra", ":14:", "give host"},
+		{"upstream without a reason", "      role_arn", "      upstream: corp\n      role_arn", ":14:", "assertion: upstream"},
+		{"upstream that is none", "      role_arn", "      assertion: upstream\n      upstream: nosuch\n      role_arn", ":15:", "no such upstream"},
+		{"audience of an upstream's token", "      role_arn", "      assertion: upstream\n      audience: other\n      role_arn", ":15:", "client id"},
+		{"assertion that is none", "      role_arn", "      assertion: mine\n      role_arn", ":14:", "gateway, upstream"},
+		{"a shared password for people", ownRole, "      chain: secret\n      secret_arn: arn:aws:secretsmanager:eu-central-1:1:secret:s\n    host: h\n    credentials: [database]", ":", "everybody has the same password"},
 		{"endpoint without TLS", "    database: dev", "    database: dev\n    data_api_endpoint: http://api.example", ":13:", "not an https URL"},
 		{"unknown result format", "    database: dev", "    database: dev\n    result_format: xml", ":13:", "csv, json"},
 

@@ -48,29 +48,22 @@ func (c *connector) handOut() (credentials.Warehouse, error) {
 		}
 		warehouse.Authority = string(content)
 	}
-	chain, err := identity.NewWebIdentity(identity.WebIdentityConfig{
-		RoleARN: w.Identity.RoleARN, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Audience: w.Identity.Audience,
-		SessionLength: handedOutLife, Assert: c.assert, Now: c.gateway.now,
-	})
+	chain, err := c.newChain(handedOutLife)
 	if err != nil {
 		return warehouse, err
 	}
-	c.gateway.closers = append(c.gateway.closers, func() error { chain.Close(); return nil })
 	if slices.Contains(w.Credentials, credentials.AWS) {
 		warehouse.Keys = func(ctx context.Context, person grant.Person) (identity.Credentials, error) {
 			return chain.For(subjectOf(person)).Credentials(ctx)
 		}
 	}
 	if slices.Contains(w.Credentials, credentials.Database) {
-		warehouse.Password = func(ctx context.Context, person grant.Person) (identity.Password, error) {
-			login, err := identity.NewDatabaseLogin(identity.DatabaseLoginConfig{
-				Cluster: w.Cluster, Workgroup: w.Workgroup, Database: w.Database, Region: w.Region, Endpoint: w.PasswordsFrom,
-				Credentials: chain.For(subjectOf(person)), Lifetime: handedOutLife, Now: c.gateway.now,
-			})
+		warehouse.Login = func(ctx context.Context, person grant.Person) (identity.Login, error) {
+			provider, err := c.login(chain, subjectOf(person), handedOutLife)
 			if err != nil {
-				return identity.Password{}, err
+				return identity.Login{}, err
 			}
-			return login.Password(ctx, true)
+			return provider.Login(ctx, true)
 		}
 	}
 	return warehouse, nil
@@ -85,9 +78,12 @@ func (w *Warehouse) checkCredentials(path string) error {
 		if kind == credentials.Database && w.Host == "" {
 			return &keyError{path + ".host", "give the warehouse's endpoint: credentials has database, and that is where they are for"}
 		}
+		if kind == credentials.AWS && w.Identity.SessionRole() == "" {
+			return &keyError{fmt.Sprintf("%s.credentials[%d]", path, i), "people have no AWS credentials with this identity chain"}
+		}
 	}
-	if len(w.Credentials) > 0 && w.Identity.Chain != "web_identity" {
-		return &keyError{path + ".credentials", "only the chain web_identity has credentials that can be given to people"}
+	if len(w.Credentials) > 0 && w.Identity.Shared() {
+		return &keyError{path + ".credentials", "with chain: " + w.Identity.Chain + " everybody has the same password: it is not given to people"}
 	}
 	return nil
 }

@@ -201,7 +201,7 @@ func (g *Gateway) openSignIn() error {
 		upstreams = append(upstreams, signin.Upstream{
 			Name: u.Name, DisplayName: u.DisplayName, Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Secret(),
 			Scopes: u.Scopes, AuthorizeParameters: parameters,
-			CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage),
+			CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage), Lends: g.config.lendsTokens(u.Name),
 			DatabaseUser: signin.DatabaseUser{Claim: u.DatabaseUser.Claim, LocalPart: u.DatabaseUser.LocalPart, Deny: u.DatabaseUser.Deny},
 		})
 	}

@@ -51,7 +51,14 @@ func (r *Roads) SigningKey() string {
 }
 
 // IssuerOf is the issuer URL of the assertions for a warehouse.
-func (r *Roads) IssuerOf(Warehouse) string { return r.gateway.issuer.URL() }
+func (r *Roads) IssuerOf(w Warehouse) string {
+	for _, u := range r.gateway.config.Upstreams {
+		if w.Identity.Assertion == assertionUpstream && u.Name == w.Identity.Upstream {
+			return u.Issuer
+		}
+	}
+	return r.gateway.issuer.URL()
+}
 
 // A Road is one person's way into one warehouse, in pieces.
 type Road struct {
@@ -61,7 +68,7 @@ type Road struct {
 	DataAPI *dataapi.Config
 	// Port is the warehouse's own; nil where it is not used. Login is what opens it.
 	Port  *wire.Config
-	Login func(ctx context.Context, renew bool) (wire.Login, time.Time, error)
+	Login identity.LoginProvider
 }
 
 // Road builds a person's way. It makes no call.
@@ -85,7 +92,7 @@ func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
 		road.DataAPI = &config
 	}
 	if c.port != nil {
-		road.Login, err = c.login(subject)
+		road.Login, err = c.login(c.chain, subject, 0)
 	}
 	return road, err
 }

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
-	"github.com/shiftgrant/shiftgrant/internal/issuer"
-	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/redshift"
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
@@ -65,10 +63,11 @@ func (g *Gateway) openWarehouses() error {
 type connector struct {
 	gateway *Gateway
 	config  Warehouse
-	chain   chain           // nil where the wire takes assertions and there is no Data API
-	dataAPI *dataapi.Config // nil where there is none; Credentials are each person's
-	wire    *wire.Config    // nil where there is none; Login is each person's
-	port    *wire.Config    // the warehouse's, whether or not it could be reached at start
+	chain   chain            // nil where there is no Data API and no password made of its credentials
+	secret  *identity.Secret // nil but for the chain of that name
+	dataAPI *dataapi.Config  // nil where there is none; Credentials are each person's
+	wire    *wire.Config     // nil where there is none; Login is each person's
+	port    *wire.Config     // the warehouse's, whether or not it could be reached at start
 }
 
 // A chain gives people's AWS credentials.
@@ -79,10 +78,16 @@ type chain interface {
 
 func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error) {
 	c := &connector{gateway: g, config: w}
-	if err := c.openChain(); err != nil {
+	if w.Identity.Shared() {
+		g.logger.Warn("everybody is the same database user in this warehouse: Redshift does not know people apart, and only this gateway's audit record does",
+			"warehouse", w.Name, "chain", w.Identity.Chain)
+	}
+	var err error
+	if c.chain, err = c.newChain(0); err != nil {
 		return nil, err
 	}
 	if c.chain != nil {
+		c.secret, _ = c.chain.(*identity.Secret)
 		if err := c.useDataAPI(client); err != nil {
 			return nil, err
 		}
@@ -93,34 +98,34 @@ func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error
 	return c, c.useWire()
 }
 
-// openChain sets up what gives people AWS credentials, with which the Data API can be used.
-func (c *connector) openChain() error {
-	g, w := c.gateway, c.config
-	var opened chain
-	var err error
+// newChain sets up what gives people AWS credentials, good for length or as long as the chain thinks
+// best; nil where they need none.
+func (c *connector) newChain(length time.Duration) (opened chain, err error) {
+	g, w, i := c.gateway, c.config, c.config.Identity
 	switch {
-	case w.Identity.Chain == "web_identity":
+	case i.Chain == "web_identity":
 		opened, err = identity.NewWebIdentity(identity.WebIdentityConfig{
-			RoleARN: w.Identity.RoleARN, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Audience: w.Identity.Audience, Now: g.now, Assert: c.assert,
+			RoleARN: i.RoleARN, Region: w.Region, Endpoint: i.STSEndpoint, Audience: i.Audience, SessionLength: length, Now: g.now, Assert: c.assertion(),
 		})
-	case w.Identity.Chain == "role":
+	case i.Chain == "role":
 		opened, err = identity.NewRole(identity.RoleConfig{
-			RoleARN: w.Identity.RoleARN, ExternalID: w.Identity.ExternalID, Region: w.Region, Endpoint: w.Identity.STSEndpoint, Credentials: c.ownKeys(), Now: g.now,
+			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: c.ownKeys(), SessionLength: length, Now: g.now,
 		})
-	case w.Identity.Application != "":
+	case i.Chain == "identity_center" && i.Application != "":
 		opened, err = identity.NewIdentityCenter(identity.IdentityCenterConfig{
-			ApplicationARN: w.Identity.Application, PeopleRoleARN: w.Identity.PeopleRoleARN, Region: w.Region,
-			Endpoint: w.Identity.OIDCEndpoint, STSEndpoint: w.Identity.STSEndpoint, Credentials: c.ownKeys(), Assert: c.assert, Now: g.now,
+			ApplicationARN: i.Application, PeopleRoleARN: i.PeopleRoleARN, Region: w.Region, Endpoint: i.OIDCEndpoint, STSEndpoint: i.STSEndpoint,
+			Credentials: c.ownKeys(), Assert: c.assert, SessionLength: length, Now: g.now,
 		})
+	case i.Chain == "secret":
+		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: c.ownKeys(), Now: g.now})
 	default:
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.chain = opened
 	g.closers = append(g.closers, func() error { opened.Close(); return nil })
-	return nil
+	return opened, nil
 }
 
 // ownKeys are the gateway's own AWS keys, from where AWS's tools look for them.
@@ -128,17 +133,6 @@ func (c *connector) ownKeys() *identity.Own {
 	own := identity.NewOwn(identity.OwnConfig{Region: c.config.Region, STSEndpoint: c.config.Identity.STSEndpoint, Now: c.gateway.now})
 	c.gateway.closers = append(c.gateway.closers, func() error { own.Close(); return nil })
 	return own
-}
-
-// centered reports whether the wire takes assertions, which Identity Center knows people by.
-func (c *connector) centered() bool { return c.config.Identity.Chain == "identity_center" }
-
-// roleARN is the role that people's credentials are of.
-func (c *connector) roleARN() string {
-	if c.centered() {
-		return c.config.Identity.PeopleRoleARN
-	}
-	return c.config.Identity.RoleARN
 }
 
 func (c *connector) useDataAPI(client *http.Client) error {
@@ -150,12 +144,6 @@ func (c *connector) useDataAPI(client *http.Client) error {
 	check := *c.dataAPI
 	check.Credentials = c.chain.For(identity.Subject{ID: "check"})
 	return check.Validate()
-}
-
-func (c *connector) assert(ctx context.Context, subject identity.Subject) (secret.Text, error) {
-	return c.gateway.issuer.Assertion(ctx, issuer.Subject{
-		ID: subject.ID, Audience: c.config.Identity.Audience, Email: subject.Email, DatabaseUser: subject.DatabaseUser,
-	})
 }
 
 // reachTime is how long a warehouse may take to answer at start before it counts as not reachable.
@@ -210,13 +198,13 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
 		config.Started = c.started(person)
-		config.Quota = c.gateway.quotas.Share(accountOf(c.roleARN()), c.config.Region, person.Tenant+" "+person.ID)
+		config.Quota = c.gateway.quotas.Share(accountOf(c.config.Identity.owner()), c.config.Region, person.Tenant+" "+person.ID)
 		background = dataapi.New(config)
 	}
 	if c.wire == nil {
 		return background, nil
 	}
-	login, err := c.login(subject)
+	login, err := c.login(c.chain, subject, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -235,28 +223,26 @@ func accountOf(arn string) string {
 	return ""
 }
 
-// login gives what a new connection of a person logs in with.
-func (c *connector) login(subject identity.Subject) (func(context.Context, bool) (wire.Login, time.Time, error), error) {
-	if c.centered() {
-		// Each token is for one use, so each connection gets one of its own.
-		return func(ctx context.Context, _ bool) (wire.Login, time.Time, error) {
-			token, err := c.assert(ctx, subject)
-			return wire.Login{Token: &wire.Token{Value: token, IdentityProvider: "AwsIdc", Type: "EXT_JWT", Namespace: c.config.Identity.Namespace}}, c.gateway.now().Add(connectionLife), err
-		}, nil
+// login gives what a person's new connections log in with. chain gives their credentials, and a
+// password made of these lives as long as said, or as AWS thinks best.
+func (c *connector) login(chain chain, subject identity.Subject, passwordLife time.Duration) (identity.LoginProvider, error) {
+	w, i, now := c.config, c.config.Identity, c.gateway.now
+	switch {
+	case i.Chain == "identity_center" && i.Login == loginAuthToken:
+		return identity.NewAuthToken(identity.AuthTokenConfig{
+			Cluster: w.Cluster, Workgroup: w.Workgroup, Region: w.Region, Endpoint: w.PasswordsFrom, Credentials: chain.For(subject), Namespace: i.Namespace, Now: now,
+		})
+	case i.Chain == "identity_center":
+		return identity.NewTrustedToken(identity.TrustedTokenConfig{Subject: subject, Assert: c.assert, Namespace: i.Namespace, Now: now})
+	case i.Chain == "entra":
+		return identity.NewNative(identity.NativeConfig{Subject: subject, Token: c.accessTokenOf, Namespace: i.Namespace})
+	case i.Chain == "secret":
+		return c.secret, nil
+	case i.Chain == "password":
+		return identity.NewPassword(identity.PasswordConfig{User: i.User, Read: i.Password.again, Now: now})
 	}
-	passwords, err := identity.NewDatabaseLogin(identity.DatabaseLoginConfig{
-		Cluster: c.config.Cluster, Workgroup: c.config.Workgroup, Database: c.config.Database, Region: c.config.Region,
-		Endpoint: c.config.PasswordsFrom, Credentials: c.chain.For(subject), Now: c.gateway.now,
+	return identity.NewDatabaseLogin(identity.DatabaseLoginConfig{
+		Cluster: w.Cluster, Workgroup: w.Workgroup, Database: w.Database, Region: w.Region,
+		Endpoint: w.PasswordsFrom, Credentials: chain.For(subject), Lifetime: passwordLife, Now: now,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, renew bool) (wire.Login, time.Time, error) {
-		password, err := passwords.Password(ctx, renew)
-		return wire.Login{User: password.User, Password: password.Value}, password.Expires, err
-	}, nil
 }
-
-// connectionLife is how long a connection is used whose login has no end of its own: what changed
-// about a person at their IdP is seen after that.
-const connectionLife = time.Hour

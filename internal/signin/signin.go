@@ -47,6 +47,8 @@ type Upstream struct {
 	// answer; 0 is a day. Both are for upstreams that give refresh tokens.
 	CheckEvery     time.Duration
 	TolerateOutage time.Duration
+	// Lends says that warehouses take this upstream's tokens; see SignIn.Lend.
+	Lends bool
 }
 
 // People keeps persons.

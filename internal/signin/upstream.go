@@ -78,6 +78,8 @@ type Inquiry struct {
 	// TolerateOutage is for how long after that people go on while the upstream does not answer;
 	// 0 is a day.
 	TolerateOutage time.Duration
+	// Lends says that what it gives is lent to warehouses, and so is held in memory.
+	Lends bool
 }
 
 // KeeperConfig is what a Keeper is built from.
@@ -99,6 +101,7 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	settled map[string]time.Time // until when nobody has to look whether to ask, by tenant and person
+	lent    map[string]Lent      // by upstream, tenant and person
 }
 
 const (
@@ -151,7 +154,7 @@ func (s *SignIn) newKeeper() *Keeper {
 	}
 	inquiries := map[string]Inquiry{}
 	for _, u := range s.upstreams {
-		inquiries[u.Name] = Inquiry{Upstream: u.client, CheckEvery: u.CheckEvery, TolerateOutage: u.TolerateOutage}
+		inquiries[u.Name] = Inquiry{Upstream: u.client, CheckEvery: u.CheckEvery, TolerateOutage: u.TolerateOutage, Lends: u.Lends}
 	}
 	return NewKeeper(KeeperConfig{
 		Tokens: s.config.Tokens, Envelope: s.config.Envelope, Audit: s.config.Audit, Holder: s.config.Holder, Logger: s.config.Logger, Now: s.now,
@@ -171,6 +174,7 @@ func (s *SignIn) keepTokens(ctx context.Context, u *upstream, identity connect.I
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errStore, err)
 	}
+	s.keeper.hold(person.Tenant, person.ID, u.Name, given)
 	return kept, nil
 }
 
@@ -228,11 +232,16 @@ func (k *Keeper) StillWelcome(ctx context.Context, person grant.Person) error {
 	if k.isSettled(keyOf(person)) {
 		return nil
 	}
-	result := k.flights.DoChan(keyOf(person), func() (any, error) {
+	return k.share(ctx, keyOf(person), func(ctx context.Context) error { return k.check(ctx, person, false) })
+}
+
+// share asks one question for all who have it at once.
+func (k *Keeper) share(ctx context.Context, key string, question func(context.Context) error) error {
+	result := k.flights.DoChan(key, func() (any, error) {
 		// The question goes on when one of those who share it leaves.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
-		return nil, k.check(ctx, person)
+		return nil, question(ctx)
 	})
 	select {
 	case <-ctx.Done():
@@ -249,8 +258,9 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// check looks at what is stored until it holds an answer, or until it is on us to ask.
-func (k *Keeper) check(ctx context.Context, person grant.Person) error {
+// check looks at what is stored until it holds an answer, or until it is on us to ask. anew asks
+// though the last answer is not old.
+func (k *Keeper) check(ctx context.Context, person grant.Person, anew bool) error {
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		u, err := k.Tokens.UpstreamToken(ctx, person.Tenant, person.ID)
 		if errors.Is(err, grant.ErrNotFound) {
@@ -265,7 +275,7 @@ func (k *Keeper) check(ctx context.Context, person grant.Person) error {
 		switch {
 		case !u.EndedAt.IsZero():
 			return grant.ErrRevoked
-		case configured && now.Before(u.CheckedAt.Add(inquiry.CheckEvery)):
+		case configured && !anew && now.Before(u.CheckedAt.Add(inquiry.CheckEvery)):
 			k.settle(keyOf(person), earlier(u.CheckedAt.Add(inquiry.CheckEvery), now.Add(settledTime)))
 			return nil
 		case !configured, now.Before(u.RetryAt):
@@ -335,7 +345,11 @@ func (k *Keeper) ask(ctx context.Context, u grant.UpstreamToken, inquiry Inquiry
 			return fmt.Errorf("seal upstream token: %w", err)
 		}
 	}
-	return k.commit(context.WithoutCancel(ctx), next)
+	if err := k.commit(context.WithoutCancel(ctx), next); err != nil {
+		return err
+	}
+	k.hold(u.Tenant, u.PersonID, u.Upstream, given)
+	return nil
 }
 
 // commit writes the answer, and does not give up at once when the store fails: the answer is
@@ -391,6 +405,7 @@ func (k *Keeper) failed(ctx context.Context, u grant.UpstreamToken, inquiry Inqu
 // not it can be recorded.
 func (k *Keeper) refused(ctx context.Context, u grant.UpstreamToken) error {
 	ctx = context.WithoutCancel(ctx)
+	k.letGo(u.Tenant, u.PersonID, u.Upstream)
 	grants, err := k.Tokens.EndUpstream(ctx, u, NoLongerWelcome, k.Now())
 	if errors.Is(err, grant.ErrConflict) {
 		// Whose token was refused is an old one: a sign-in, or a successor, has brought another.

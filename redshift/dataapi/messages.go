@@ -13,6 +13,7 @@ type executeRequest struct {
 	WorkgroupName     string      `json:",omitempty"`
 	Database          string      `json:",omitempty"`
 	DatabaseUser      string      `json:"DbUser,omitempty"`
+	SecretARN         string      `json:"SecretArn,omitempty"` // in place of DatabaseUser
 	SQL               string      `json:"Sql"`
 	Parameters        []parameter `json:",omitempty"`
 	StatementName     string      `json:",omitempty"`

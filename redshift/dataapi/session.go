@@ -254,11 +254,12 @@ func (s *Session) start(ctx context.Context, request executeRequest, orphan bool
 }
 
 func (s *Session) execute(ctx context.Context, request executeRequest) (executeAnswer, error) {
+	credentials, err := s.config.Credentials.Credentials(ctx)
+	if err != nil {
+		return executeAnswer{}, fmt.Errorf("get credentials for %s: %w", executeStatement, err)
+	}
+	request.SecretARN = credentials.SecretARN
 	if s.config.Cluster != "" { // a workgroup derives the user from the role, and refuses DbUser
-		credentials, err := s.config.Credentials.Credentials(ctx)
-		if err != nil {
-			return executeAnswer{}, fmt.Errorf("get credentials for %s: %w", executeStatement, err)
-		}
 		request.DatabaseUser = credentials.DatabaseUser
 	}
 	var answer executeAnswer

@@ -10,29 +10,18 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
-	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
 const (
 	// passwordLength is the longest life of a database password (GetClusterCredentials).
 	passwordLength  = time.Hour
 	redshiftVersion = "2012-12-01"
-	answerLimit     = 64 << 10
 )
-
-// A Password is what logs in to the database, for a short while.
-type Password struct {
-	// User is sent to the server as it is: AWS answers "IAM:ann" for the database user ann.
-	User    string
-	Value   secret.Text
-	Expires time.Time
-}
 
 // DatabaseLoginConfig says where one person's database passwords come from: a provisioned
 // cluster's by redshift:GetClusterCredentials, a serverless workgroup's by
@@ -58,10 +47,7 @@ type DatabaseLogin struct {
 	config   DatabaseLoginConfig
 	endpoint string
 	service  *signedService
-
-	mu        sync.Mutex // held while asking: callers who come together ask once
-	held      Password
-	refreshAt time.Time
+	held     heldLogin
 }
 
 // NewDatabaseLogin checks the configuration. It makes no call.
@@ -80,54 +66,26 @@ func NewDatabaseLogin(config DatabaseLoginConfig) (*DatabaseLogin, error) {
 			return nil, fmt.Errorf("database login: find the endpoint: %w", err)
 		}
 	}
-	if d.config.Now == nil {
-		d.config.Now = time.Now
-	}
 	if d.config.Lifetime == 0 {
 		d.config.Lifetime = passwordLength
 	}
-	if d.config.HTTPClient == nil {
-		d.config.HTTPClient = &http.Client{Timeout: stsTimeout, CheckRedirect: refuseRedirect}
-	}
-	d.service = &signedService{name: service, region: config.Region, client: d.config.HTTPClient, signer: v4.NewSigner(), now: d.config.Now}
+	d.service = &signedService{name: service, region: config.Region, client: orDefault(config.HTTPClient), signer: v4.NewSigner(), now: orSystemTime(config.Now)}
 	return d, nil
 }
 
-// Password gives a password that is good for a while. renew asks for a new one although the old
-// looks good, because the server said that it is not.
-func (d *DatabaseLogin) Password(ctx context.Context, renew bool) (Password, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now := d.config.Now()
-	if !renew && !d.held.Value.IsZero() && now.Before(d.refreshAt) {
-		return d.held, nil
-	}
-	credentials, err := d.config.Credentials.Credentials(ctx)
-	if err != nil {
-		return Password{}, err
-	}
-	password, err := d.ask(ctx, credentials)
-	if forgetting, ok := d.config.Credentials.(Invalidator); ok && refusesCredentials(err) {
-		forgetting.Invalidate(credentials)
-		if credentials, err = d.config.Credentials.Credentials(ctx); err != nil {
-			return Password{}, err
-		}
-		password, err = d.ask(ctx, credentials)
-	}
-	if err != nil {
-		return Password{}, d.explain(err)
-	}
-	d.held, d.refreshAt = password, now.Add(password.Expires.Sub(now)/5*4) // 80 % of its life
-	return password, nil
+// Login implements LoginProvider.
+func (d *DatabaseLogin) Login(ctx context.Context, renew bool) (Login, error) {
+	return d.held.get(d.service.now(), renew, func() (Login, error) {
+		var given Login
+		err := withFreshKeys(ctx, d.config.Credentials, func(keys Credentials) (err error) {
+			given, err = d.ask(ctx, keys)
+			return err
+		})
+		return given, explainRefusal("get a database password from "+d.service.name, err, loginRemedies, strings.NewReplacer())
+	})
 }
 
-// refusesCredentials reports whether other credentials may do.
-func refusesCredentials(err error) bool {
-	refusal, ok := errors.AsType[*stsError](err)
-	return ok && (refusal.Code == "ExpiredToken" || refusal.Code == "ExpiredTokenException" || refusal.Code == "InvalidClientTokenId" || refusal.Code == "UnrecognizedClientException")
-}
-
-func (d *DatabaseLogin) ask(ctx context.Context, credentials Credentials) (Password, error) {
+func (d *DatabaseLogin) ask(ctx context.Context, credentials Credentials) (Login, error) {
 	if d.config.Workgroup != "" {
 		return d.askWorkgroup(ctx, credentials)
 	}
@@ -136,9 +94,9 @@ func (d *DatabaseLogin) ask(ctx context.Context, credentials Credentials) (Passw
 
 // askCluster is GetClusterCredentials: Query protocol, XML. AutoCreate stays off: who is a database
 // user is the warehouse owner's to say.
-func (d *DatabaseLogin) askCluster(ctx context.Context, credentials Credentials) (Password, error) {
+func (d *DatabaseLogin) askCluster(ctx context.Context, credentials Credentials) (Login, error) {
 	if credentials.DatabaseUser == "" {
-		return Password{}, errors.New("the person has no database user, and a cluster needs one")
+		return Login{}, errors.New("the person has no database user, and a cluster needs one")
 	}
 	form := url.Values{
 		"Action": {"GetClusterCredentials"}, "Version": {redshiftVersion}, "ClusterIdentifier": {d.config.Cluster},
@@ -146,7 +104,7 @@ func (d *DatabaseLogin) askCluster(ctx context.Context, credentials Credentials)
 	}
 	body, err := d.call(ctx, credentials, []byte(form.Encode()), map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
 	if err != nil {
-		return Password{}, err
+		return Login{}, err
 	}
 	var answer struct {
 		XMLName    xml.Name `xml:"GetClusterCredentialsResponse"`
@@ -155,26 +113,26 @@ func (d *DatabaseLogin) askCluster(ctx context.Context, credentials Credentials)
 		Expiration string   `xml:"GetClusterCredentialsResult>Expiration"`
 	}
 	if err := xml.Unmarshal(body, &answer); err != nil {
-		return Password{}, errors.New("the answer is no GetClusterCredentialsResponse: is the endpoint right?")
+		return Login{}, errors.New("the answer is no GetClusterCredentialsResponse: is the endpoint right?")
 	}
 	expires, err := time.Parse(time.RFC3339, answer.Expiration)
 	if err != nil || answer.User == "" || answer.Password == "" {
-		return Password{}, errors.New("the answer of GetClusterCredentials lacks the user, the password or its expiration")
+		return Login{}, errors.New("the answer of GetClusterCredentials lacks the user, the password or its expiration")
 	}
-	return Password{User: answer.User, Value: secret.New(answer.Password), Expires: expires}, nil
+	return Login{User: answer.User, Password: secret.New(answer.Password), Expires: expires}, nil
 }
 
 // askWorkgroup is GetCredentials: JSON 1.1, with the expiration in seconds since 1970.
-func (d *DatabaseLogin) askWorkgroup(ctx context.Context, credentials Credentials) (Password, error) {
+func (d *DatabaseLogin) askWorkgroup(ctx context.Context, credentials Credentials) (Login, error) {
 	request, err := json.Marshal(map[string]any{"workgroupName": d.config.Workgroup, "dbName": d.config.Database, "durationSeconds": int(d.config.Lifetime / time.Second)})
 	if err != nil {
-		return Password{}, err
+		return Login{}, err
 	}
 	body, err := d.call(ctx, credentials, request, map[string]string{
 		"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "RedshiftServerless.GetCredentials",
 	})
 	if err != nil {
-		return Password{}, err
+		return Login{}, err
 	}
 	var answer struct {
 		User       string  `json:"dbUser"`
@@ -182,9 +140,9 @@ func (d *DatabaseLogin) askWorkgroup(ctx context.Context, credentials Credential
 		Expiration float64 `json:"expiration"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.User == "" || answer.Password == "" || answer.Expiration == 0 {
-		return Password{}, errors.New("the answer of GetCredentials lacks the user, the password or its expiration")
+		return Login{}, errors.New("the answer of GetCredentials lacks the user, the password or its expiration")
 	}
-	return Password{User: answer.User, Value: secret.New(answer.Password), Expires: time.Unix(int64(answer.Expiration), 0)}, nil
+	return Login{User: answer.User, Password: secret.New(answer.Password), Expires: time.Unix(int64(answer.Expiration), 0)}, nil
 }
 
 // call sends one signed request.
@@ -196,27 +154,9 @@ func (d *DatabaseLogin) call(ctx context.Context, credentials Credentials, paylo
 	case response.StatusCode == http.StatusOK:
 		return body, nil
 	case d.config.Workgroup == "":
-		return nil, parseSTSError(response.StatusCode, body)
+		return nil, parseXMLRefusal(response.StatusCode, body)
 	}
-	return nil, parseJSONError(response, body)
-}
-
-// parseJSONError reads an error of the JSON protocol: its code is in the header or in __type, behind
-// a "#" or before a ":".
-func parseJSONError(response *http.Response, body []byte) *stsError {
-	var document struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-	}
-	if err := json.Unmarshal(body, &document); err != nil {
-		document.Type = http.StatusText(response.StatusCode)
-	}
-	code := response.Header.Get("X-Amzn-ErrorType")
-	if code == "" {
-		code = document.Type
-	}
-	code, _, _ = strings.Cut(code, ":")
-	return &stsError{Status: response.StatusCode, Code: code[strings.LastIndexByte(code, '#')+1:], Message: document.Message}
+	return nil, parseJSONRefusal(response, body)
 }
 
 // loginRemedies says what to do about the errors that the two operations document.
@@ -227,17 +167,4 @@ var loginRemedies = map[string]string{
 	"ResourceNotFoundException": "there is no such workgroup in this account and region",
 	"UnsupportedOperation":      "the cluster does not support this operation at the moment: is it paused or resizing?",
 	"ValidationException":       "AWS did not accept the form of the request: check workgroup and database",
-}
-
-func (d *DatabaseLogin) explain(err error) error {
-	step := "get a database password from " + d.service.name
-	refusal, refused := errors.AsType[*stsError](err)
-	if !refused {
-		return &redshift.AccessError{Step: step, Err: err}
-	}
-	access := &redshift.AccessError{Step: step, Code: refusal.Code, Err: fmt.Errorf("AWS answered %s: %s", refusal.Code, refusal.Message)}
-	if remedy, known := loginRemedies[refusal.Code]; known {
-		access.Err = fmt.Errorf("%s (%w)", remedy, access.Err)
-	}
-	return access
 }

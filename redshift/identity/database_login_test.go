@@ -53,24 +53,24 @@ func TestPasswordOpensTheDatabaseAsThePerson(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			password, err := login.Password(t.Context(), false)
+			password, err := login.Login(t.Context(), false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if left := time.Until(password.Expires); password.User != c.login || left < 50*time.Minute || left > time.Hour {
 				t.Errorf("user %q for %s", password.User, left)
 			}
-			again, err := login.Password(t.Context(), false)
-			if err != nil || again.Value.Reveal() != password.Value.Reveal() {
+			again, err := login.Login(t.Context(), false)
+			if err != nil || again.Password.Reveal() != password.Password.Reveal() {
 				t.Errorf("asked again at once: another password, %v", err)
 			}
-			renewed, err := login.Password(t.Context(), true)
-			if err != nil || renewed.Value.Reveal() == password.Value.Reveal() {
+			renewed, err := login.Login(t.Context(), true)
+			if err != nil || renewed.Password.Reveal() == password.Password.Reveal() {
 				t.Errorf("renewed: the same password, %v", err)
 			}
 			session, err := wire.Connect(t.Context(), wire.Config{
 				Host: host, Port: port, Database: twin.Database, TLS: &tls.Config{RootCAs: roots},
-				Login: wire.Login{User: password.User, Password: password.Value},
+				Login: password,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -118,7 +118,7 @@ func TestPasswordIsRefusedInWordsThatHelp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = login.Password(t.Context(), false)
+		_, err = login.Login(t.Context(), false)
 		var access *redshift.AccessError
 		if !errors.As(err, &access) || access.Code != c.code || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want code %q and words %q", name, err, c.code, c.says)
@@ -161,7 +161,7 @@ func TestManyAskForAPasswordAtOnceAndAWSIsAskedOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			if _, err := login.Password(t.Context(), false); err != nil {
+			if _, err := login.Login(t.Context(), false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -171,7 +171,7 @@ func TestManyAskForAPasswordAtOnceAndAWSIsAskedOnce(t *testing.T) {
 		t.Errorf("%d calls", calls.Load())
 	}
 	now.Store(int64(49 * time.Minute)) // past 80 % of an hour
-	if _, err := login.Password(t.Context(), false); err != nil || calls.Load() != 2 {
+	if _, err := login.Login(t.Context(), false); err != nil || calls.Load() != 2 {
 		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 }

@@ -1,18 +1,28 @@
 // Package identity turns a person into short-lived AWS credentials: the way in which
 // somebody's identity at an identity provider becomes access to Redshift as themself.
 //
-// Each way is a chain with its own file:
+// Each way is a chain with its own file. Some give AWS credentials of a person, which open the Data
+// API ([Provider]):
 //
-//   - web_identity (web_identity.go): an assertion about the person is traded at AWS STS by
+//   - web_identity.go: an assertion about the person is traded at AWS STS by
 //     AssumeRoleWithWebIdentity. Whoever runs this holds no AWS key and needs no AWS account;
-//     the warehouse's owner decides in the role's trust policy who is believed.
-//   - role (role.go): AWS keys of the gateway's own assume a role in the warehouse's account,
-//     which asks for an external id (AssumeRole).
-//   - identity_center (identity_center.go): an assertion becomes a person of IAM Identity Center
-//     (CreateTokenWithIAM), with whose context a role is assumed.
+//     the warehouse's owner decides in the role's trust policy who is believed. The assertion is the
+//     gateway's, or the ID token of the person's own identity provider.
+//   - role.go: AWS keys of the gateway's own assume a role in the warehouse's account, which asks for
+//     an external id (AssumeRole).
+//   - identity_center.go: an assertion becomes a person of IAM Identity Center (CreateTokenWithIAM),
+//     with whose context a role is assumed.
+//   - secret.go: one database user for all, whose password is in Secrets Manager.
 //
-// [DatabaseLogin] trades any of them for a database password. [Own] are the gateway's own keys.
-// [Static] is for tests and for keys that a person holds anyway.
+// Some give what opens Redshift's own port ([LoginProvider]):
+//
+//   - database_login.go: credentials of the first two are traded for a database password.
+//   - trusted_token.go: an assertion is itself a login, Identity Center trusting its issuer.
+//   - auth_token.go: credentials of Identity Center are traded for a token of an hour.
+//   - native.go: the person's token of Microsoft Entra ID, which Redshift takes by itself.
+//   - secret.go again, and password.go: one database user for all, for one's own machine.
+//
+// [Own] are the gateway's own keys. [Static] is for tests and for keys that a person holds anyway.
 //
 // What to fear: credentials of one person used for another. A [Provider] therefore is made
 // for one [Subject], the cache is keyed by everything the subject consists of, and the
@@ -41,6 +51,9 @@ type Credentials struct {
 	// DatabaseUser is who the person is in a provisioned cluster; "" lets Redshift derive it
 	// from the role, as serverless workgroups always do.
 	DatabaseUser string
+	// SecretARN is a secret in Secrets Manager that Redshift is to log in with in place of the person;
+	// "" for none. See [Secret].
+	SecretARN string
 }
 
 // A Provider gives the credentials of one person, from a cache where it can. It may be used

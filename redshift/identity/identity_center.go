@@ -78,10 +78,9 @@ func NewIdentityCenter(config IdentityCenterConfig) (*IdentityCenter, error) {
 	if config.CacheSize <= 0 {
 		config.CacheSize = defaultCacheSize
 	}
-	checked := people.config
 	c := &IdentityCenter{config: config, endpoint: endpoint, people: people}
-	c.oidc = &signedService{name: "sso-oauth", region: config.Region, client: checked.HTTPClient, signer: v4.NewSigner(), now: checked.Now}
-	c.cache = newCache(config.CacheSize, checked.Now, c.fetch)
+	c.oidc = &signedService{name: "sso-oauth", region: config.Region, client: people.session.client, signer: v4.NewSigner(), now: people.session.now}
+	c.cache = newCache(config.CacheSize, people.session.now, c.fetch)
 	return c, nil
 }
 
@@ -145,15 +144,15 @@ func (c *IdentityCenter) identityContext(ctx context.Context, subject Subject) (
 }
 
 // parseOIDCError reads an error of SSO OIDC, which says in OAuth's words what is wrong.
-func parseOIDCError(response *http.Response, body []byte) *stsError {
-	refusal := parseJSONError(response, body)
+func parseOIDCError(response *http.Response, body []byte) *refusal {
+	refused := parseJSONRefusal(response, body)
 	var document struct {
 		Description string `json:"error_description"`
 	}
-	if json.Unmarshal(body, &document) == nil && refusal.Message == "" {
-		refusal.Message = document.Description
+	if json.Unmarshal(body, &document) == nil && refused.Message == "" {
+		refused.Message = document.Description
 	}
-	return refusal
+	return refused
 }
 
 // centerRemedies says what to do about each error that CreateTokenWithIAM documents.

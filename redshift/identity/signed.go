@@ -14,6 +14,9 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
+// answerLimit is far above what these services answer; a session token has 4,096 bytes at most.
+const answerLimit = 256 << 10
+
 // A signedService is one AWS service in one region, to which requests go that somebody's keys sign
 // (Signature Version 4).
 type signedService struct {

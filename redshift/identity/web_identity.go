@@ -17,16 +17,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
-const (
-	// sessionLength suits every role: a role's MaxSessionDuration is at least one hour.
-	sessionLength = time.Hour
-	stsVersion    = "2011-06-15"
-	stsTimeout    = 15 * time.Second
-	stsAttempts   = 4
-	// stsAnswerLimit is far above a session token's 4,096 bytes.
-	stsAnswerLimit   = 256 << 10
-	defaultCacheSize = 4096
-)
+const stsAttempts = 4
 
 // WebIdentityConfig says how the web_identity chain reaches one warehouse.
 type WebIdentityConfig struct {
@@ -48,50 +39,31 @@ type WebIdentityConfig struct {
 // WebIdentity is the web_identity chain: assertions traded for credentials at STS, for any
 // number of people.
 type WebIdentity struct {
-	config   WebIdentityConfig
-	endpoint string
+	session  roleSession
+	audience string
+	assert   func(context.Context, Subject) (secret.Text, error)
 	cache    *cache
 	pause    func(context.Context, time.Duration) error
 }
 
 // NewWebIdentity checks the configuration. It makes no call.
 func NewWebIdentity(config WebIdentityConfig) (*WebIdentity, error) {
-	if !strings.HasPrefix(config.RoleARN, "arn:") || !strings.Contains(config.RoleARN, ":role/") {
-		return nil, fmt.Errorf("web identity: %q is not the ARN of a role (arn:aws:iam::<account>:role/<name>)", config.RoleARN)
+	w := &WebIdentity{
+		session: roleSession{
+			roleARN: config.RoleARN, region: config.Region, endpoint: config.Endpoint, length: config.SessionLength,
+			cacheSize: config.CacheSize, client: config.HTTPClient, now: config.Now,
+		},
+		audience: config.Audience, assert: config.Assert, pause: pause,
 	}
-	if config.Assert == nil {
+	if err := w.session.complete(); err != nil {
+		return nil, fmt.Errorf("web identity: %w", err)
+	}
+	if w.assert == nil {
 		return nil, errors.New("web identity: Assert is missing: nothing makes the assertion")
 	}
-	endpoint := config.Endpoint
-	if endpoint == "" {
-		var err error
-		if endpoint, err = Endpoint("sts", config.Region); err != nil {
-			return nil, fmt.Errorf("web identity: find the STS endpoint: %w", err)
-		}
-	}
-	if config.SessionLength == 0 {
-		config.SessionLength = sessionLength
-	}
-	if config.SessionLength < 15*time.Minute || config.SessionLength > 12*time.Hour {
-		return nil, fmt.Errorf("web identity: a session of %s is not between 15 minutes and 12 hours", config.SessionLength)
-	}
-	if config.CacheSize <= 0 {
-		config.CacheSize = defaultCacheSize
-	}
-	if config.Now == nil {
-		config.Now = time.Now
-	}
-	if config.HTTPClient == nil {
-		config.HTTPClient = &http.Client{Timeout: stsTimeout, CheckRedirect: refuseRedirect}
-	}
-	w := &WebIdentity{config: config, endpoint: endpoint, pause: pause}
-	w.cache = newCache(config.CacheSize, config.Now, w.assume)
+	w.cache = newCache(w.session.cacheSize, w.session.now, w.assume)
 	return w, nil
 }
-
-// refuseRedirect hands the redirect itself back: an assertion must not travel on to wherever
-// an answer points.
-func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // For is the provider of one person. It costs nothing; the credentials are shared between all
 // providers of the same subject.
@@ -115,9 +87,9 @@ func (p *person) Invalidate(refused Credentials) { p.cache.invalidate(p.subject,
 // assume asks STS, and asks again where STS says that the fault may pass. Each attempt carries
 // an assertion of its own: the first may have reached its one use.
 func (w *WebIdentity) assume(ctx context.Context, subject Subject) (Credentials, error) {
-	step := "assume " + w.config.RoleARN
+	step := "assume " + w.session.roleARN
 	for attempt := 1; ; attempt++ {
-		assertion, err := w.config.Assert(ctx, subject)
+		assertion, err := w.assert(ctx, subject)
 		if err != nil {
 			return Credentials{}, &redshift.AccessError{Step: step, Err: fmt.Errorf("make the assertion: %w", err)}
 		}
@@ -125,8 +97,8 @@ func (w *WebIdentity) assume(ctx context.Context, subject Subject) (Credentials,
 		if err == nil {
 			return credentials, nil
 		}
-		refusal, refused := errors.AsType[*stsError](err)
-		if refused && !refusal.passing() || attempt == stsAttempts {
+		refused, ok := errors.AsType[*refusal](err)
+		if ok && !refused.passing() || attempt == stsAttempts {
 			return Credentials{}, w.explain(step, err)
 		}
 		wait := (100*time.Millisecond + rand.N(200*time.Millisecond)) << (attempt - 1)
@@ -152,30 +124,30 @@ func (w *WebIdentity) exchange(ctx context.Context, subject Subject, assertion s
 	form := url.Values{
 		"Action":           {"AssumeRoleWithWebIdentity"},
 		"Version":          {stsVersion},
-		"RoleArn":          {w.config.RoleARN},
+		"RoleArn":          {w.session.roleARN},
 		"RoleSessionName":  {subject.sessionName()},
 		"WebIdentityToken": {assertion.Reveal()},
-		"DurationSeconds":  {strconv.Itoa(int(w.config.SessionLength / time.Second))},
+		"DurationSeconds":  {strconv.Itoa(int(w.session.length / time.Second))},
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.endpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.session.endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return Credentials{}, fmt.Errorf("build the request to STS: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "text/xml")
-	response, err := w.config.HTTPClient.Do(request)
+	response, err := w.session.client.Do(request)
 	if err != nil {
-		return Credentials{}, err
+		return Credentials{}, fmt.Errorf("call STS at %s: %w", w.session.endpoint, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, stsAnswerLimit))
+	body, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
 	if err != nil {
 		return Credentials{}, fmt.Errorf("read the answer of STS: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return Credentials{}, parseSTSError(response.StatusCode, body)
+		return Credentials{}, parseXMLRefusal(response.StatusCode, body)
 	}
-	credentials, err := parseSTSAnswer("AssumeRoleWithWebIdentity", body, w.config.Now())
+	credentials, err := parseSTSAnswer("AssumeRoleWithWebIdentity", body, w.session.now())
 	credentials.DatabaseUser = subject.DatabaseUser
 	return credentials, err
 }
@@ -218,4 +190,29 @@ func parseSTSAnswer(action string, body []byte, now time.Time) (Credentials, err
 		AccessKeyID: given.AccessKeyID, SecretAccessKey: secret.New(given.SecretAccessKey),
 		SessionToken: secret.New(given.SessionToken), Expires: expires,
 	}, nil
+}
+
+// webIdentityRemedies says what to do about each error that AssumeRoleWithWebIdentity documents.
+var webIdentityRemedies = map[string]string{
+	"AccessDenied":              "the role's trust policy does not accept this identity: it has to allow sts:AssumeRoleWithWebIdentity, sts:TagSession and sts:SetSourceIdentity for this issuer with audience {audience}; check also that {role} exists",
+	"InvalidIdentityToken":      "the AWS account does not accept the assertion: register this gateway's issuer URL as an IAM OpenID Connect provider there, with audience {audience}",
+	"IDPRejectedClaim":          "a claim of the assertion was refused: compare the audience {audience} with the IAM provider's list, and check this machine's clock",
+	"IDPCommunicationError":     "AWS could not read the issuer's discovery document or keys: they must be reachable from the internet over https without redirects, and quickly",
+	"ExpiredTokenException":     "the assertion had expired when it arrived: check this machine's clock",
+	"RegionDisabledException":   "STS is not active in this region for the role's account: activate the region under IAM, Account settings, or use another region",
+	"MalformedPolicyDocument":   "AWS refused a policy: check the policies of {role}",
+	"PackedPolicyTooLarge":      "the session's tags and policies are too large together: shorten the database user",
+	"ValidationError":           "AWS did not accept the form of the request: check the role's ARN, and that the session's length is within the role's MaxSessionDuration",
+	"RequestExpired":            "the request arrived too late: check this machine's clock",
+	"Throttling":                "STS is limiting calls: try again in a moment",
+	"ThrottlingException":       "STS is limiting calls: try again in a moment",
+	"InternalFailure":           "STS has a fault: try again in a moment",
+	"ServiceUnavailable":        "STS is not available: try again in a moment",
+	"ServiceUnavailableFailure": "STS is not available: try again in a moment",
+}
+
+// explain says what to change.
+func (w *WebIdentity) explain(step string, err error) error {
+	fill := strings.NewReplacer("{role}", w.session.roleARN, "{audience}", strconv.Quote(w.audience))
+	return explainRefusal(step, err, webIdentityRemedies, fill)
 }

@@ -78,7 +78,7 @@ func (f *fake) credentials(key string, life time.Duration) string {
 </AssumeRoleWithWebIdentityResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></AssumeRoleWithWebIdentityResponse>`
 }
 
-func refusal(code, message string) string {
+func refusalXML(code, message string) string {
 	return `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>` + code +
 		`</Code><Message>` + message + `</Message></Error><RequestId>r</RequestId></ErrorResponse>`
 }
@@ -317,7 +317,7 @@ func TestPassingFaultsAreTriedAgainWithAFreshAssertion(t *testing.T) {
 	f.answers(func(call int, _ url.Values) (int, string) {
 		switch call {
 		case 1:
-			return http.StatusBadRequest, refusal("IDPCommunicationError", "The identity provider could not be reached")
+			return http.StatusBadRequest, refusalXML("IDPCommunicationError", "The identity provider could not be reached")
 		case 2:
 			return http.StatusInternalServerError, "<html>"
 		case 3:
@@ -353,10 +353,10 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"MalformedPolicyDocument": {400, 1, roleARN},
 		"PackedPolicyTooLarge":    {400, 1, "too large"},
 		"Throttling":              {400, stsAttempts, "limiting calls"},
-		"SomethingNew":            {400, 1, "STS answered SomethingNew: in AWS's words"},
+		"SomethingNew":            {400, 1, "AWS answered SomethingNew: in AWS's words"},
 	} {
 		f := newFake(t)
-		f.answers(func(int, url.Values) (int, string) { return row.status, refusal(code, "in AWS's words") })
+		f.answers(func(int, url.Values) (int, string) { return row.status, refusalXML(code, "in AWS's words") })
 		_, err := f.chain().For(alice).Credentials(t.Context())
 		var access *redshift.AccessError
 		if !errors.As(err, &access) || access.Code != code || access.Step != "assume "+roleARN {
@@ -413,7 +413,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	f := newFake(t)
 	f.server.Config.Handler = http.RedirectHandler("http://127.0.0.1:1/", http.StatusTemporaryRedirect)
 	chain := f.chain(func(c *WebIdentityConfig) { c.HTTPClient = nil })
-	defer chain.config.HTTPClient.CloseIdleConnections()
+	defer chain.session.client.CloseIdleConnections()
 	_, err := chain.For(alice).Credentials(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "Temporary Redirect") {
 		t.Errorf("error %v", err)
@@ -487,8 +487,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if chain.endpoint != "https://sts.eu-central-1.amazonaws.com" {
-		t.Errorf("endpoint %s", chain.endpoint)
+	if chain.session.endpoint != "https://sts.eu-central-1.amazonaws.com" {
+		t.Errorf("endpoint %s", chain.session.endpoint)
 	}
 	for name, change := range map[string]func(*WebIdentityConfig){
 		"role":   func(c *WebIdentityConfig) { c.RoleARN = "shiftgrant-tickit" },

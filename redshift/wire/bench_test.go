@@ -11,6 +11,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // BenchmarkRows reads rows of eight columns as they come from a server, without the network.
@@ -38,7 +39,7 @@ func BenchmarkRows(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s := &Session{
-			config:     Config{Login: Login{User: "u", Password: secret.New("p")}, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }},
+			config:     Config{Login: identity.Login{User: "u", Password: secret.New("p")}, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }},
 			connection: hostile{says: bytes.NewReader(says)}, parameters: map[string]string{},
 		}
 		if err := s.startUp(); err != nil {

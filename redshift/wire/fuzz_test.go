@@ -13,6 +13,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // hostile is a server that says what the fuzzer thinks of.
@@ -54,7 +55,7 @@ func FuzzServer(f *testing.F) {
 	f.Add([]byte("R\x00\x00\x00\x0c\x00\x00\x00\x05salt"))
 	f.Fuzz(func(t *testing.T, says []byte) {
 		s := &Session{
-			config:     Config{Login: Login{User: "u", Password: secret.New("p")}, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }},
+			config:     Config{Login: identity.Login{User: "u", Password: secret.New("p")}, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }},
 			connection: hostile{says: bytes.NewReader(says)}, parameters: map[string]string{},
 		}
 		if s.startUp() != nil {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	twinwire "github.com/shiftgrant/shiftgrant/twin/wire"
@@ -80,7 +81,7 @@ func (p *port) config() wire.Config {
 	_, number, _ := net.SplitHostPort(p.server.Address().String())
 	return wire.Config{
 		Host: "localhost", Port: number, Database: "dev", Application: "shiftgrant-test",
-		Login: wire.Login{User: "IAM:alice", Password: secret.New(password)},
+		Login: identity.Login{User: "IAM:alice", Password: secret.New(password)},
 		TLS:   &tls.Config{RootCAs: p.roots},
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, p.server.Address().String())

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // PoolConfig says how one person's connections are made and kept.
 type PoolConfig struct {
 	// Config is where to; its Login is replaced by what Login gives.
 	Config Config
-	// Login gives the proof for a new connection, and until when a connection made with it may be
-	// used; the zero time is no end. After the server has refused a login as expired it is asked
-	// once more, with renew set.
-	Login func(ctx context.Context, renew bool) (Login, time.Time, error)
+	// Login gives the proof for a new connection. After the server has refused one that may have
+	// aged, it is asked once more, with renew set.
+	Login identity.LoginProvider
 
 	// Opened is told of each connection before a statement runs on it, and returns what to call when
 	// it is closed; its error is that of the statement. Nil tells nobody.
@@ -129,11 +129,7 @@ func (p *Pool) borrow(ctx context.Context) (*kept, error) {
 		}
 		p.forget(one)
 	}
-	one, err := p.connect(ctx, false)
-	if expired(err) {
-		one, err = p.connect(ctx, true)
-	}
-	return one, err
+	return p.connect(ctx, false)
 }
 
 // takeIdle gives the connection that was used last, or nil.
@@ -153,17 +149,20 @@ func (p *Pool) takeIdle() (*kept, error) {
 }
 
 func (p *Pool) connect(ctx context.Context, renew bool) (*kept, error) {
-	login, expires, err := p.config.Login(ctx, renew)
+	login, err := p.config.Login.Login(ctx, renew)
 	if err != nil {
 		return nil, err
 	}
 	config := p.config.Config
 	config.Login = login
 	session, err := Connect(ctx, config)
+	if !renew && aged(login, err) {
+		return p.connect(ctx, true)
+	}
 	if err != nil {
 		return nil, err
 	}
-	one := &kept{Session: session, expires: expires}
+	one := &kept{Session: session, expires: login.Expires}
 	if p.config.Opened != nil {
 		if one.closed, err = p.config.Opened(ctx, session.Trace()); err != nil {
 			_ = session.Close()
@@ -180,10 +179,14 @@ func (p *Pool) connect(ctx context.Context, renew bool) (*kept, error) {
 	return one, nil
 }
 
-// expired reports whether a login was refused for its age.
-func expired(err error) bool {
-	var refused *redshift.AccessError
-	return errors.As(err, &refused) && strings.Contains(strings.ToLower(refused.Err.Error()), "expired")
+// aged reports whether a login was refused that another may replace.
+func aged(login identity.Login, err error) bool {
+	refused, ok := errors.AsType[*redshift.AccessError](err)
+	if !ok {
+		return false
+	}
+	text := strings.ToLower(refused.Err.Error())
+	return strings.Contains(text, "expired") || login.MayChange && strings.Contains(text, "password authentication failed")
 }
 
 // giveBack keeps a connection for the next statement, if it is fit.

@@ -11,15 +11,21 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
 	twinwire "github.com/shiftgrant/shiftgrant/twin/wire"
 )
+
+// logins is a LoginProvider that never fails.
+type logins func(renew bool) identity.Login
+
+func (l logins) Login(_ context.Context, renew bool) (identity.Login, error) { return l(renew), nil }
 
 func (p *port) pool(t *testing.T, change func(*wire.PoolConfig)) *wire.Pool {
 	t.Helper()
 	config := wire.PoolConfig{
 		Config: p.config(),
-		Login:  func(context.Context, bool) (wire.Login, time.Time, error) { return p.config().Login, time.Time{}, nil },
+		Login:  logins(func(bool) identity.Login { return p.config().Login }),
 	}
 	if change != nil {
 		change(&config)
@@ -138,9 +144,11 @@ func TestPoolEndsConnectionsWithTheirLogin(t *testing.T) {
 	clock := func() time.Time { return begun.Add(time.Duration(now.Load())) }
 	pool := p.pool(t, func(c *wire.PoolConfig) {
 		c.Now = clock
-		c.Login = func(context.Context, bool) (wire.Login, time.Time, error) {
-			return p.config().Login, clock().Add(15 * time.Minute), nil
-		}
+		c.Login = logins(func(bool) identity.Login {
+			login := p.config().Login
+			login.Expires = clock().Add(15 * time.Minute)
+			return login
+		})
 	})
 	first := processID(t, pool)
 	now.Store(int64(14 * time.Minute))
@@ -167,11 +175,11 @@ func TestPoolRenewsAnExpiredLoginOnce(t *testing.T) {
 		}
 	})
 	var asked []bool
-	login := func(ready bool) func(context.Context, bool) (wire.Login, time.Time, error) {
-		return func(_ context.Context, renew bool) (wire.Login, time.Time, error) {
+	login := func(ready bool) logins {
+		return func(renew bool) identity.Login {
 			asked = append(asked, renew)
 			valid.Store(ready && renew)
-			return wire.Login{User: "IAM:alice", Password: secret.New(password)}, time.Time{}, nil
+			return identity.Login{User: "IAM:alice", Password: secret.New(password)}
 		}
 	}
 	processID(t, p.pool(t, func(c *wire.PoolConfig) { c.Login = login(true) }))

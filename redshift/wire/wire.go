@@ -33,8 +33,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // DefaultPort is Redshift's.
@@ -61,32 +61,12 @@ var (
 	ErrClosed = errors.New("wire: the session is closed")
 )
 
-// A Login is how a person proves themself: by a password, or by a token.
-type Login struct {
-	// User is sent as it is: GetClusterCredentials answers names such as "IAM:ann". It stays
-	// empty for a token, which says itself whose it is.
-	User     string
-	Password secret.Text
-	Token    *Token
-}
-
-// A Token is sent in authentication message 14.
-type Token struct {
-	Value secret.Text
-	// IdentityProvider is AwsIdc, or AzureAD for a native one (start-up parameter idp_type).
-	IdentityProvider string
-	// Type is EXT_JWT, ACCESS_TOKEN or SUBJECT_TOKEN (token_type); AwsIdc needs one.
-	Type string
-	// Namespace chooses among several identity providers; "" where there is one.
-	Namespace string
-}
-
 // Config says where the warehouse is and who comes.
 type Config struct {
 	Host     string
 	Port     string // "" is DefaultPort
 	Database string
-	Login    Login
+	Login    identity.Login
 	// TLS verifies the server; nil trusts the system's roots. A name that is not set is Host.
 	TLS *tls.Config
 	// Application appears in SYS_CONNECTION_LOG.

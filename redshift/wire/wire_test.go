@@ -13,6 +13,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/redshift"
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
 	twinwire "github.com/shiftgrant/shiftgrant/twin/wire"
 )
@@ -82,7 +83,7 @@ func TestTokenLogsIn(t *testing.T) {
 	})
 	asBob := func(value string) func(*wire.Config) {
 		return func(c *wire.Config) {
-			c.Login = wire.Login{Token: &wire.Token{Value: secret.New(value), IdentityProvider: "AwsIdc", Type: "EXT_JWT", Namespace: "awsidc"}}
+			c.Login = identity.Login{Token: &identity.Token{Value: secret.New(value), IdentityProvider: "AwsIdc", Type: "EXT_JWT", Namespace: "awsidc"}}
 		}
 	}
 	if got := one(t, p.connect(t, asBob("a token")), "select current_user"); got != "bob" {
@@ -128,8 +129,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 	for name, config := range map[string]wire.Config{
 		"nothing":          {},
 		"no proof":         {Host: "h", Database: "d"},
-		"two proofs":       {Host: "h", Database: "d", Login: wire.Login{Password: secret.New("x"), Token: &wire.Token{}}},
-		"no database name": {Host: "h", Login: wire.Login{Password: secret.New("x")}},
+		"two proofs":       {Host: "h", Database: "d", Login: identity.Login{Password: secret.New("x"), Token: &identity.Token{}}},
+		"no database name": {Host: "h", Login: identity.Login{Password: secret.New("x")}},
 	} {
 		if _, err := wire.Connect(t.Context(), config); err == nil {
 			t.Errorf("%s is accepted", name)

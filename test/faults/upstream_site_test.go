@@ -91,7 +91,7 @@ func startSite(t *testing.T, changes ...func(*site)) *site {
 		t.Fatal(err)
 	}
 	s := &site{url: fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port), log: &siteLog{}}
-	s.twin = twintest.Start(t, twin.Config{Issuer: s.url, GatewayRedirectURIs: []string{s.url + "/signin/callback/twin"}})
+	s.twin = twintest.Start(t, twin.Config{Issuer: s.url, EntraAudience: "api://redshift", GatewayRedirectURIs: []string{s.url + "/signin/callback/twin"}})
 	s.dataAPI, s.sts = startProxy(t, s.twin.URL()), startProxy(t, s.twin.URL())
 	// A unix socket's path is short.
 	if s.data, err = os.MkdirTemp("", "sg-fault-"); err != nil {

@@ -46,6 +46,11 @@ type Client struct {
 	Secret                 string // empty makes the client public
 	RedirectURIs           []string
 	PostLogoutRedirectURIs []string
+	// Claims are what this client's ID tokens say of a person beside the usual; nil adds nothing.
+	Claims func(Person) map[string]any
+	// AccessAudience makes this client's access tokens JWTs for somebody else to read, as Microsoft
+	// Entra ID does for an application's API; "" makes them opaque.
+	AccessAudience string
 }
 
 // A Person can sign in. Anybody may be anybody: the page offers each person as a button.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -165,7 +166,11 @@ func (p *Provider) redeemRefresh(client Client, form url.Values) (*tokenResponse
 
 // issue makes the tokens of one exchange. The caller holds the lock.
 func (p *Provider) issue(g *grant, nonce string, scopes []string, now time.Time) (*tokenResponse, *oauthError) {
-	access := newSecret("twin-at-")
+	access, err := p.accessToken(g, now)
+	if err != nil {
+		p.config.Logger.Error("idp could not sign", "error", err)
+		return nil, &oauthError{"server_error", "the access token could not be signed", http.StatusInternalServerError}
+	}
 	idToken, err := p.idToken(g, nonce, scopes, access, now)
 	if err != nil {
 		p.config.Logger.Error("idp could not sign", "error", err)
@@ -183,10 +188,25 @@ func (p *Provider) issue(g *grant, nonce string, scopes []string, now time.Time)
 	return response, nil
 }
 
+// accessToken is opaque, or has the form that Entra ID gives those for an API.
+func (p *Provider) accessToken(g *grant, now time.Time) (string, error) {
+	client, _ := p.client(g.client)
+	if client.AccessAudience == "" {
+		return newSecret("twin-at-"), nil
+	}
+	return p.keys.sign(map[string]any{
+		"iss": p.config.Issuer, "aud": client.AccessAudience, "sub": g.person.Subject, "upn": g.person.Email, "appid": g.client, "jti": newSecret(""),
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(p.config.AccessLife).Unix(),
+	})
+}
+
 // idToken is OpenID Connect Core §2, spoiled where the script says so. The caller holds the
 // lock.
 func (p *Provider) idToken(g *grant, nonce string, scopes []string, access string, now time.Time) (string, error) {
 	claims := personClaims(g.person, scopes)
+	if client, _ := p.client(g.client); client.Claims != nil {
+		maps.Copy(claims, client.Claims(g.person))
+	}
 	claims["iss"] = p.config.Issuer
 	claims["aud"] = g.client
 	claims["iat"] = now.Unix()

@@ -36,7 +36,7 @@ import (
 // The kinds of credentials.
 const (
 	AWS      = "aws"      // keys of a role, as the person
-	Database = "database" // a user and a password
+	Database = "database" // a user and a password, or a token
 )
 
 // issuedKind is the kind of the audit record.
@@ -66,9 +66,9 @@ type Warehouse struct {
 	Host      string // with or without a port; "" where there is no Database
 	Database  string
 	Authority string // PEM of what signed the warehouse's certificate; "" for the well-known ones
-	// Keys and Password make credentials of a person; nil for a kind that is not given.
-	Keys     func(context.Context, grant.Person) (identity.Credentials, error)
-	Password func(context.Context, grant.Person) (identity.Password, error)
+	// Keys and Login make credentials of a person; nil for a kind that is not given.
+	Keys  func(context.Context, grant.Person) (identity.Credentials, error)
+	Login func(context.Context, grant.Person) (identity.Login, error)
 }
 
 // Config is what the door needs.
@@ -152,7 +152,7 @@ func (d *Door) give(r *http.Request) (any, error) {
 	if asked.Kind == AWS {
 		return d.giveKeys(r.Context(), access, warehouse)
 	}
-	return d.givePassword(r.Context(), access, warehouse)
+	return d.giveLogin(r.Context(), access, warehouse)
 }
 
 func (d *Door) authenticate(r *http.Request) (*grant.Access, error) {
@@ -230,7 +230,7 @@ func (d *Door) allow(access *grant.Access, asked request) (Warehouse, error) {
 		return forbidden("limited-grant", "This connection has limits that hold only inside the gateway, so nothing is given that works outside of it.")
 	}
 	warehouse := d.config.Warehouses[access.Grant.Warehouse]
-	if asked.Kind == AWS && warehouse.Keys == nil || asked.Kind == Database && warehouse.Password == nil {
+	if asked.Kind == AWS && warehouse.Keys == nil || asked.Kind == Database && warehouse.Login == nil {
 		return forbidden("credentials-not-given", "The operator of this gateway gives no credentials of this kind for this warehouse.")
 	}
 	return warehouse, nil
@@ -262,32 +262,46 @@ func (d *Door) giveKeys(ctx context.Context, access *grant.Access, warehouse War
 	}, nil
 }
 
-// login is what a client of PostgreSQL connects with.
+// login is what a client connects to Redshift's port with: a user and a password, as every client of
+// PostgreSQL does, or a token, as Amazon's drivers can.
 type login struct {
-	Kind      string    `json:"kind"`
-	Warehouse string    `json:"warehouse"`
-	Host      string    `json:"host"`
-	Port      int       `json:"port"`
-	Database  string    `json:"database"`
-	User      string    `json:"user"`
-	Password  string    `json:"password"`
+	Kind      string `json:"kind"`
+	Warehouse string `json:"warehouse"`
+	Host      string `json:"host"`
+	Port      int    `json:"port"`
+	Database  string `json:"database"`
+
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+
+	Token            string `json:"token,omitempty"`
+	TokenType        string `json:"token_type,omitempty"`         // EXT_JWT, SUBJECT_TOKEN
+	IdentityProvider string `json:"identity_provider,omitempty"`  // AwsIdc, AzureAD
+	Namespace        string `json:"identity_namespace,omitempty"` // where there are several identity providers
+
 	Authority string    `json:"certificate_authority,omitempty"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-func (d *Door) givePassword(ctx context.Context, access *grant.Access, warehouse Warehouse) (any, error) {
-	given, err := warehouse.Password(ctx, access.Person)
+func (d *Door) giveLogin(ctx context.Context, access *grant.Access, warehouse Warehouse) (any, error) {
+	given, err := warehouse.Login(ctx, access.Person)
 	if err != nil {
-		return nil, fmt.Errorf("get password: %w", err)
-	}
-	if err := d.record(ctx, access, Database, given.Expires, " for "+given.User); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("get login: %w", err)
 	}
 	host, port := address(warehouse.Host)
-	return login{
-		Database, access.Grant.Warehouse, host, port, warehouse.Database, given.User,
-		given.Value.Reveal(), warehouse.Authority, given.Expires.UTC(),
-	}, nil
+	answer := login{
+		Kind: Database, Warehouse: access.Grant.Warehouse, Host: host, Port: port, Database: warehouse.Database,
+		User: given.User, Password: given.Password.Reveal(), Authority: warehouse.Authority, ExpiresAt: given.Expires.UTC(),
+	}
+	detail := " for " + given.User
+	if token := given.Token; token != nil {
+		answer.Token, answer.TokenType, answer.IdentityProvider, answer.Namespace = token.Value.Reveal(), token.Type, token.IdentityProvider, token.Namespace
+		detail = " as a token of " + token.IdentityProvider
+	}
+	if err := d.record(ctx, access, Database, given.Expires, detail); err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 // defaultPort is Redshift's.

@@ -52,8 +52,8 @@ func (f *fake) keys(_ context.Context, person grant.Person) (identity.Credential
 	return identity.Credentials{AccessKeyID: "ASIA" + person.DatabaseUser, SecretAccessKey: secret.New("key-secret"), SessionToken: secret.New("session-secret"), Expires: expires}, f.chain
 }
 
-func (f *fake) password(_ context.Context, person grant.Person) (identity.Password, error) {
-	return identity.Password{User: "IAM:" + person.DatabaseUser, Value: secret.New("password-secret"), Expires: expires}, f.chain
+func (f *fake) login(_ context.Context, person grant.Person) (identity.Login, error) {
+	return identity.Login{User: "IAM:" + person.DatabaseUser, Password: secret.New("password-secret"), Expires: expires}, f.chain
 }
 
 func accessOf(warehouse string, limits grant.Limits, scopes ...string) *grant.Access {
@@ -68,8 +68,8 @@ func serve(t *testing.T, f *fake) http.Handler {
 	door, err := credentials.New(credentials.Config{
 		Authenticator: f, Audit: f, ResourceMetadata: "https://grants.example/.well-known/oauth-protected-resource",
 		Warehouses: map[string]credentials.Warehouse{
-			"sales":   {Region: "eu-central-1", Host: "sales.example:5440", Database: "dev", Authority: "PEM", Keys: f.keys, Password: f.password},
-			"ledger":  {Region: "eu-central-1", Host: "ledger.example", Database: "dev", Password: f.password},
+			"sales":   {Region: "eu-central-1", Host: "sales.example:5440", Database: "dev", Authority: "PEM", Keys: f.keys, Login: f.login},
+			"ledger":  {Region: "eu-central-1", Host: "ledger.example", Database: "dev", Login: f.login},
 			"private": {},
 		},
 		Now: func() time.Time { return expires.Add(-15 * time.Minute) },
