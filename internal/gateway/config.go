@@ -43,6 +43,8 @@ type Config struct {
 	// TrustedProxies are networks whose X-Forwarded-For is taken, to tell callers apart for limits
 	// and for nothing else.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	draft bool // it may lack what is not made yet: see ReadDraft
 }
 
 // Keys are secrets of the gateway that are kept elsewhere than in its data folder: several
@@ -365,15 +367,15 @@ func (w *Warehouse) checkTransport(path string) error {
 	if err := oneOf(path+".background", w.Background, backgroundAuto, backgroundSpool, backgroundDataAPI); err != nil {
 		return err
 	}
-	if w.Background == backgroundSpool && !w.hasPort() {
+	if w.Background == backgroundSpool && !w.HasPort() {
 		return &keyError{path + ".background", "spool needs the wire: give host, and transport auto or wire"}
 	}
 	switch {
 	case w.Transport == "wire" && w.Host == "":
 		return &keyError{path + ".host", "give the warehouse's endpoint, such as sales.abc123.eu-central-1.redshift.amazonaws.com: transport wire needs it"}
-	case w.Identity.Chain == "identity_center" && w.Identity.Application == "" && !w.hasPort():
+	case w.Identity.Chain == "identity_center" && w.Identity.PeopleRoleARN == "" && !w.HasPort():
 		return &keyError{path + ".identity.chain", "identity_center logs in over the wire: give host, and leave transport at auto or wire; or give identity.application and identity.people_role_arn, which reach the Data API"}
-	case w.Identity.onlyPort() && !w.hasPort():
+	case w.Identity.onlyPort() && !w.HasPort():
 		return &keyError{path + ".identity.chain", w.Identity.Chain + " logs in over the wire: give host, and leave transport at auto or wire"}
 	case w.CA != "" && w.Host == "":
 		return &keyError{path + ".ca", "this is for host, which is not given"}

@@ -15,12 +15,17 @@ import (
 )
 
 // ReadConfig reads and checks a configuration file. Errors name the line.
-func ReadConfig(path string) (*Config, error) {
+func ReadConfig(path string) (*Config, error) { return readConfig(path, &Config{}) }
+
+// ReadDraft reads a configuration that may lack what AWS names only when it is made, for somebody who
+// is about to make it. No gateway starts with it.
+func ReadDraft(path string) (*Config, error) { return readConfig(path, &Config{draft: true}) }
+
+func readConfig(path string, config *Config) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w; name another file with --config", err)
 	}
-	config := &Config{}
 	if err := decodeConfig(content, config); err != nil {
 		return nil, fmt.Errorf("configuration %s:%w", path, err)
 	}

@@ -126,6 +126,9 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		{"role without a role", "      role_arn: arn:aws:iam::123456789012:role/shiftgrant", "      chain: role", ":14:", "ARN of the role"},
 		{"Identity Center without a way", ownRole, "      chain: identity_center", ":14:", "people_role_arn"},
 		{"application without people's role", ownRole, "      chain: identity_center\n      application: arn:aws:sso::1:application/a", ":", "together"},
+		{"people's role without an application", ownRole, "      chain: identity_center\n      people_role_arn: arn:aws:iam::1:role/r", ":", "says its ARN at the end"},
+		{"gateway's role without its chain", "      role_arn", "      gateway_role_arn: arn:aws:iam::1:role/g\n      role_arn", ":14:", "role and identity_center and secret"},
+		{"gateway's role that is no ARN", ownRole, "      chain: role\n      role_arn: arn:aws:iam::1:role/r\n      gateway_role_arn: g", ":16:", "this gateway's own assertions"},
 		{"application that is no ARN", ownRole, "      chain: identity_center\n      application: a", ":15:", "ARN of the application"},
 		{"another chain's role", "      role_arn", "      chain: identity_center\n      role_arn", ":15:", "web_identity and role"},
 		{"login without an application", ownRole, "      chain: identity_center\n      login: auth_token", ":", "application and people_role_arn"},
@@ -170,6 +173,18 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows the secret: %v", c.name, err)
 		}
+	}
+}
+
+// Who is about to make an application in Identity Center cannot know its ARN yet.
+func TestADraftMayLackWhatIsNotMadeYet(t *testing.T) {
+	t.Parallel()
+	path := write(t, strings.Replace(good, ownRole, "      chain: identity_center\n      people_role_arn: arn:aws:iam::1:role/r", 1))
+	if _, err := gateway.ReadDraft(path); err != nil {
+		t.Errorf("as a draft: %v", err)
+	}
+	if _, err := gateway.ReadConfig(path); err == nil {
+		t.Error("a gateway would start with it")
 	}
 }
 

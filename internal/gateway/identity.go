@@ -33,6 +33,9 @@ type Identity struct {
 	// that the gateway's own AWS keys assume with a person's context; chain identity_center.
 	Application   string `yaml:"application"`
 	PeopleRoleARN string `yaml:"people_role_arn"`
+	// GatewayRoleARN is who the gateway is in AWS for chains that need AWS keys of its own: a role that
+	// it assumes by an assertion about itself, in place of keys from its surroundings.
+	GatewayRoleARN string `yaml:"gateway_role_arn"`
 	// Login is what opens Redshift's port; chain identity_center: assertion (default), an assertion for
 	// each connection, or auth_token, a token of an hour that AWS gives for the person's credentials.
 	Login string `yaml:"login"`
@@ -97,8 +100,19 @@ func (i Identity) owner() string {
 	return i.SessionRole()
 }
 
-// hasPort reports whether Redshift's port is to be used.
-func (w *Warehouse) hasPort() bool { return w.Host != "" && w.Transport != "dataapi" }
+// NeedsOwnKeys reports whether the gateway signs requests to AWS in its own name.
+func (i Identity) NeedsOwnKeys() bool {
+	return i.Chain == "role" || i.Chain == "secret" || i.Centered() && i.PeopleRoleARN != ""
+}
+
+// HasPort reports whether Redshift's port is to be used.
+func (w *Warehouse) HasPort() bool { return w.Host != "" && w.Transport != "dataapi" }
+
+// HasDataAPI reports whether the Data API may be used: always where the chain reaches it, but for a
+// warehouse whose statements all run on the wire.
+func (w *Warehouse) HasDataAPI() bool {
+	return w.Identity.HasCredentials() && (w.Transport != "wire" || w.Background != backgroundSpool)
+}
 
 // checkIdentity applies the defaults and refuses what cannot work.
 func (c *Config) checkIdentity(i *Identity, path string) error {
@@ -117,7 +131,7 @@ func (c *Config) checkIdentity(i *Identity, path string) error {
 	if err := i.checkForeign(path); err != nil {
 		return err
 	}
-	if err := i.checkOwn(path); err != nil {
+	if err := i.checkOwn(path, c.draft); err != nil {
 		return err
 	}
 	if err := c.checkIdentityUpstream(i, path); err != nil {
@@ -139,6 +153,7 @@ func (i *Identity) checkForeign(path string) error {
 		{"assertion", i.Assertion == assertionUpstream, []string{"web_identity"}},
 		{"application", i.Application != "", []string{"identity_center"}},
 		{"people_role_arn", i.PeopleRoleARN != "", []string{"identity_center"}},
+		{"gateway_role_arn", i.GatewayRoleARN != "", []string{"role", "identity_center", "secret"}},
 		{"login", i.Login == loginAuthToken, []string{"identity_center"}},
 		{"namespace", i.Namespace != "", []string{"identity_center", "entra"}},
 		{"secret_arn", i.SecretARN != "", []string{"secret"}},
@@ -152,16 +167,22 @@ func (i *Identity) checkForeign(path string) error {
 	return nil
 }
 
-// checkOwn refuses a chain that lacks what it needs.
-func (i *Identity) checkOwn(path string) error {
+// checkOwn refuses a chain that lacks what it needs. A draft may lack what AWS names when it is made.
+func (i *Identity) checkOwn(path string, draft bool) error {
 	switch {
 	case (i.Chain == "web_identity" || i.Chain == "role") && !strings.HasPrefix(i.RoleARN, "arn:"):
 		return &keyError{path + ".role_arn", "give the ARN of the role that trusts this gateway"}
 	case i.Application != "" && !strings.HasPrefix(i.Application, "arn:"):
 		return &keyError{path + ".application", "give the ARN of the application in Identity Center that trusts this gateway's issuer"}
-	case (i.Application != "") != strings.HasPrefix(i.PeopleRoleARN, "arn:"):
-		return &keyError{path + ".people_role_arn", "give application and people_role_arn together: the role that is assumed with a person's context"}
-	case i.Login == loginAuthToken && i.Application == "":
+	case i.PeopleRoleARN != "" && !strings.HasPrefix(i.PeopleRoleARN, "arn:"), i.Application != "" && i.PeopleRoleARN == "":
+		return &keyError{path + ".people_role_arn", "give application and people_role_arn together: the ARN of the role that is assumed with a person's context"}
+	case i.PeopleRoleARN != "" && i.Application == "" && !draft:
+		return &keyError{path + ".application", "give the ARN of the application in Identity Center beside people_role_arn; what `shiftgrant setup WAREHOUSE --as cli` prints makes it, and says its ARN at the end"}
+	case i.GatewayRoleARN != "" && !strings.HasPrefix(i.GatewayRoleARN, "arn:"):
+		return &keyError{path + ".gateway_role_arn", "give the ARN of the role that trusts this gateway's own assertions"}
+	case i.GatewayRoleARN != "" && i.Chain == "identity_center" && i.PeopleRoleARN == "":
+		return &keyError{path + ".gateway_role_arn", "this is for the Data API: identity_center on the wire needs no AWS keys"}
+	case i.Login == loginAuthToken && i.PeopleRoleARN == "":
 		return &keyError{path + ".application", "login: auth_token needs application and people_role_arn: AWS gives the token for a person's credentials"}
 	case i.Chain == "secret" && !strings.HasPrefix(i.SecretARN, "arn:"):
 		return &keyError{path + ".secret_arn", "give the ARN of the secret with the database user and its password"}

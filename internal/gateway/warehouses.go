@@ -102,6 +102,12 @@ func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error
 // best; nil where they need none.
 func (c *connector) newChain(length time.Duration) (opened chain, err error) {
 	g, w, i := c.gateway, c.config, c.config.Identity
+	var own identity.Provider
+	if i.NeedsOwnKeys() {
+		if own, err = c.ownKeys(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case i.Chain == "web_identity":
 		opened, err = identity.NewWebIdentity(identity.WebIdentityConfig{
@@ -109,15 +115,15 @@ func (c *connector) newChain(length time.Duration) (opened chain, err error) {
 		})
 	case i.Chain == "role":
 		opened, err = identity.NewRole(identity.RoleConfig{
-			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: c.ownKeys(), SessionLength: length, Now: g.now,
+			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: own, SessionLength: length, Now: g.now,
 		})
 	case i.Chain == "identity_center" && i.Application != "":
 		opened, err = identity.NewIdentityCenter(identity.IdentityCenterConfig{
 			ApplicationARN: i.Application, PeopleRoleARN: i.PeopleRoleARN, Region: w.Region, Endpoint: i.OIDCEndpoint, STSEndpoint: i.STSEndpoint,
-			Credentials: c.ownKeys(), Assert: c.assert, SessionLength: length, Now: g.now,
+			Credentials: own, Assert: c.assert, SessionLength: length, Now: g.now,
 		})
 	case i.Chain == "secret":
-		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: c.ownKeys(), Now: g.now})
+		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: own, Now: g.now})
 	default:
 		return nil, nil
 	}
@@ -128,11 +134,26 @@ func (c *connector) newChain(length time.Duration) (opened chain, err error) {
 	return opened, nil
 }
 
-// ownKeys are the gateway's own AWS keys, from where AWS's tools look for them.
-func (c *connector) ownKeys() *identity.Own {
+// GatewaySubject is the subject of the assertions that a gateway makes about itself. No person has it:
+// their ids begin with per_.
+const GatewaySubject = "shiftgrant-gateway"
+
+// ownKeys are the gateway's own AWS keys: of a role that it assumes by its own assertion, or from where
+// AWS's tools look for them.
+func (c *connector) ownKeys() (identity.Provider, error) {
+	if role := c.config.Identity.GatewayRoleARN; role != "" {
+		chain, err := identity.NewWebIdentity(identity.WebIdentityConfig{
+			RoleARN: role, Region: c.config.Region, Endpoint: c.config.Identity.STSEndpoint, Audience: c.config.Identity.Audience, Now: c.gateway.now, Assert: c.assert,
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.gateway.closers = append(c.gateway.closers, func() error { chain.Close(); return nil })
+		return chain.For(identity.Subject{ID: GatewaySubject, SessionName: GatewaySubject}), nil
+	}
 	own := identity.NewOwn(identity.OwnConfig{Region: c.config.Region, STSEndpoint: c.config.Identity.STSEndpoint, Now: c.gateway.now})
 	c.gateway.closers = append(c.gateway.closers, func() error { own.Close(); return nil })
-	return own
+	return own, nil
 }
 
 func (c *connector) useDataAPI(client *http.Client) error {

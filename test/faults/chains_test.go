@@ -16,7 +16,8 @@ import (
 // other.
 func TestAGatewayShowsThePersonByEachChain(t *testing.T) {
 	center := gateway.Identity{Chain: "identity_center", Application: twin.ApplicationARN, PeopleRoleARN: twin.PeopleRoleARN}
-	byToken, straight := center, center
+	byToken, straight, keyless := center, center, center
+	keyless.GatewayRoleARN = twin.GatewayRoleARN
 	byToken.Login = "auth_token"
 	straight.Application, straight.PeopleRoleARN, straight.Audience = "", "", twin.IdentityCenterAudience
 	role := gateway.Identity{Chain: "role", RoleARN: twin.PartnerRoleARN, ExternalID: twin.ExternalID}
@@ -33,6 +34,7 @@ func TestAGatewayShowsThePersonByEachChain(t *testing.T) {
 		"Identity Center, Data API":            {twin.GatewayKeys(), center, false, "awsidc:alice@example.com", "awsidc:bob@example.com"},
 		"Identity Center, wire by a token":     {twin.GatewayKeys(), byToken, true, "awsidc:alice@example.com", "awsidc:bob@example.com"},
 		"Identity Center, wire by assertions":  {sigv4.Credential{}, straight, true, "awsidc:alice@example.com", "awsidc:bob@example.com"},
+		"Identity Center, without keys":        {sigv4.Credential{}, keyless, false, "awsidc:alice@example.com", "awsidc:bob@example.com"},
 		"the upstream's ID token, Data API":    {sigv4.Credential{}, staff, false, "alice", "bob"},
 		"the upstream's ID token, wire":        {sigv4.Credential{}, staff, true, "alice", "bob"},
 		"the upstream's access token (Entra)":  {sigv4.Credential{}, gateway.Identity{Chain: "entra"}, true, "aad:alice@example.com", "aad:bob@example.com"},
