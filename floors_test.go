@@ -18,6 +18,7 @@ var floors = [][]string{
 	{"internal/warehouse", "internal/signin", "internal/kms", "internal/orphans", "internal/login"},
 	{"internal/oauth", "internal/door/sqlapi", "internal/door/credentials", "internal/admin"},
 	{"internal/gateway"},
+	{"internal/setup"},
 	{"internal/doctor"},
 	{"examples/stargazer/...", "twin/..."},
 	{"cmd/shiftgrant"},

@@ -45,7 +45,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newIssuer(), newBackup(), newAudit(), newDoctor())
+	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newIssuer(), newBackup(), newAudit(), newSetup(), newDoctor())
 	root.AddCommand(newTwin(), newLogin(), newLogout(), newWhoami(), newToken(), newQuery(), newWarehouses())
 	root.AddCommand(newExec(), newPgpass(), newCredentialProcess())
 	explainUsage(root)

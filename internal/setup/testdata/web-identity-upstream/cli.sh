@@ -1,0 +1,64 @@
+#!/bin/sh
+# What the warehouse sales needs so that people reach it through https://grants.example.com
+# (chain web_identity, AWS account 123456789012), by the AWS CLI. It makes:
+#
+#   an OIDC provider in IAM: https://example.okta.com/oauth2/default, for the audience 0oa1b2c3d4
+#   the role shiftgrant: people's sessions
+#
+# Run it as an administrator. It may be run again: what is there already is brought to this state.
+#
+# The ID tokens of okta have to carry who somebody is in Redshift as a session tag, which is
+# set up there: the claim https://aws.amazon.com/tags, {"principal_tags":{"RedshiftDbUser":["ann"]},
+# "transitive_tag_keys":["RedshiftDbUser"]}.
+# shellcheck disable=SC2016 # what looks like a variable in a policy is IAM's
+set -eu
+export AWS_REGION=eu-central-1 AWS_DEFAULT_REGION=eu-central-1 AWS_PAGER=
+
+account=$(aws sts get-caller-identity --query Account --output text)
+[ "$account" = 123456789012 ] || { echo "this is for AWS account 123456789012, and the credentials are of $account" >&2; exit 1; }
+
+# What IAM has just made is not known everywhere at once.
+again() { for pause in 1 2 4 8 16; do "$@" 2>/dev/null && return; sleep $pause; done; "$@"; }
+
+# The account takes assertions of https://example.okta.com/oauth2/default, for one audience.
+provider=arn:aws:iam::123456789012:oidc-provider/example.okta.com/oauth2/default
+aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" >/dev/null 2>&1 ||
+  aws iam create-open-id-connect-provider --url 'https://example.okta.com/oauth2/default' --client-id-list '0oa1b2c3d4' >/dev/null
+aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$provider" --client-id '0oa1b2c3d4'
+
+# People's sessions.
+trust='{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/example.okta.com/oauth2/default"}, "Action": ["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"], "Condition": {"StringEquals": {"example.okta.com/oauth2/default:aud": "0oa1b2c3d4"}}}
+]}'
+aws iam get-role --role-name shiftgrant >/dev/null 2>&1 ||
+  again aws iam create-role --role-name shiftgrant --max-session-duration 3600 --assume-role-policy-document "$trust" >/dev/null
+again aws iam update-assume-role-policy --role-name shiftgrant --policy-document "$trust"
+aws iam put-role-policy --role-name shiftgrant --policy-name shiftgrant-sales --policy-document '{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": ["redshift-data:ExecuteStatement"], "Resource": ["arn:aws:redshift:eu-central-1:123456789012:cluster:sales-prod"]},
+  {"Effect": "Allow", "Action": ["redshift-data:DescribeStatement", "redshift-data:GetStatementResult", "redshift-data:CancelStatement"], "Resource": ["*"], "Condition": {"StringEquals": {"redshift-data:statement-owner-iam-userid": "${aws:userid}"}}},
+  {"Effect": "Allow", "Action": ["redshift:GetClusterCredentials"], "Resource": ["arn:aws:redshift:eu-central-1:123456789012:dbuser:sales-prod/${aws:PrincipalTag/RedshiftDbUser}", "arn:aws:redshift:eu-central-1:123456789012:dbname:sales-prod/dev"]}
+]}'
+
+cat <<END
+Done. What is left:
+- in the warehouse, as its administrator, what this prints:
+    shiftgrant setup sales --as sql
+- see that it holds:
+    shiftgrant doctor sales --as DBUSER
+END
+
+# To remove all of it again, run the rest of this file without the "# " before each line.
+#
+# #!/bin/sh
+# # Take away what `shiftgrant setup sales --as cli` made in AWS account 123456789012. Nobody comes by it from then on;
+# # sessions that are open end within the hour. What is gone already, and a role that another warehouse
+# # uses too, is passed over with a complaint.
+# set -u
+# export AWS_REGION=eu-central-1 AWS_DEFAULT_REGION=eu-central-1 AWS_PAGER=
+# aws iam delete-role-policy --role-name shiftgrant --policy-name shiftgrant-sales
+# aws iam delete-role --role-name shiftgrant
+#
+# # Other warehouses may be reached by these. Where there is none: ALL=yes sh this-file
+# if [ "${ALL:-no}" = yes ]; then
+#   aws iam delete-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::123456789012:oidc-provider/example.okta.com/oauth2/default
+# fi

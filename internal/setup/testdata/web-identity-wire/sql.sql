@@ -1,0 +1,43 @@
+-- What the warehouse sales (cluster sales-prod, database dev) needs so that people reach it
+-- through https://grants.example.com (chain web_identity).
+-- Run it there as an administrator, statement by statement or as a whole.
+
+-- A role that may read, and nothing else.
+CREATE ROLE shiftgrant_reader;
+GRANT USAGE ON SCHEMA "sales" TO ROLE shiftgrant_reader;
+GRANT SELECT FOR TABLES IN SCHEMA "sales" TO ROLE shiftgrant_reader;
+GRANT USAGE ON SCHEMA "Odd ""name" TO ROLE shiftgrant_reader;
+GRANT SELECT FOR TABLES IN SCHEMA "Odd ""name" TO ROLE shiftgrant_reader;
+
+-- Each person is a database user: whom the upstream's claim names (database_user of the configuration).
+CREATE USER "ann" PASSWORD DISABLE;
+GRANT ROLE shiftgrant_reader TO "ann";
+CREATE USER "ben" PASSWORD DISABLE;
+GRANT ROLE shiftgrant_reader TO "ben";
+
+-- What Redshift gives to everybody, and a reader does not need, is taken away. This holds for all users
+-- of the database: whoever needs one of these back gets it by a GRANT of their own.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE TEMP ON DATABASE "dev" FROM PUBLIC;
+REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC;
+REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "sales" FROM PUBLIC;
+REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
+
+-- Left to you, because others may live on it: objects in public are then for those whom you grant it,
+-- and COPY, UNLOAD and external functions need a GRANT ASSUMEROLE (run it as a superuser).
+-- REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+-- REVOKE ASSUMEROLE ON ALL FROM PUBLIC FOR ALL;
+
+-- To undo it:
+--
+-- -- Take away what `shiftgrant setup sales --as sql` made in database dev.
+--
+-- -- Who came in, and the role that reads.
+-- DROP USER "ann";
+-- DROP USER "ben";
+-- DROP ROLE shiftgrant_reader FORCE;
+--
+-- -- What Redshift gives to everybody, back as it was.
+-- -- GRANT CREATE ON SCHEMA public TO PUBLIC;
+-- -- GRANT TEMP ON DATABASE "dev" TO PUBLIC;
+-- -- GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC;
