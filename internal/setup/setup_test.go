@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -320,5 +321,37 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}
 	if err := plan.Write(&b, "pulumi"); err == nil {
 		t.Error("a format that is none")
+	}
+}
+
+// Each warehouse that the documents show can be set up by what they say.
+func TestDocumentedWarehousesCanBePlanned(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/connect-your-aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gatewayPart, _, _ := strings.Cut(head, "warehouses:")
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	if len(blocks) < 7 {
+		t.Fatalf("%d warehouses are shown", len(blocks))
+	}
+	for _, block := range blocks {
+		yaml, _, _ := strings.Cut(block, "```")
+		o := setup.Options{Config: read(t, gatewayPart+yaml), Warehouse: "sales"}
+		plan, err := setup.New(o)
+		if errors.Is(err, setup.ErrNoPrincipal) {
+			o.Principal = "arn:aws:iam::210987654321:role/gateway"
+			plan, err = setup.New(o)
+		}
+		if err != nil {
+			t.Errorf("%v, for\n%s", err, yaml)
+			continue
+		}
+		for _, format := range []setup.Format{setup.Overview, setup.CLI} {
+			if err := plan.Write(io.Discard, format); err != nil && !errors.Is(err, setup.ErrNothing) {
+				t.Errorf("%s: %v, for\n%s", format, err, yaml)
+			}
+		}
 	}
 }
