@@ -61,18 +61,20 @@ func New(config Config) *Server {
 		Name: "iam", Namespace: "https://iam.amazonaws.com/doc/" + Version + "/", Script: s.Script,
 		Verifier: sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "iam", Protocol: sigv4.Query, Now: config.Now},
 		Actions: map[string]awsquery.Action{
-			"CreateOpenIDConnectProvider": {Parameters: []string{"Url", "ClientIDList", "ThumbprintList", "Tags.Key", "Tags.Value"}, Run: s.createProvider},
-			"GetOpenIDConnectProvider":    {Parameters: []string{"OpenIDConnectProviderArn"}, Run: s.getProvider},
-			"ListOpenIDConnectProviders":  {Run: s.listProviders},
-			"DeleteOpenIDConnectProvider": {Parameters: []string{"OpenIDConnectProviderArn"}, Run: s.deleteProvider},
-			"CreateRole":                  {Parameters: []string{"RoleName", "Path", "AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Tags.Key", "Tags.Value"}, Run: s.createRole},
-			"GetRole":                     {Parameters: []string{"RoleName"}, Run: s.getRole},
-			"UpdateAssumeRolePolicy":      {Parameters: []string{"RoleName", "PolicyDocument"}, Run: s.updateTrust},
-			"DeleteRole":                  {Parameters: []string{"RoleName"}, Run: s.deleteRole},
-			"PutRolePolicy":               {Parameters: []string{"RoleName", "PolicyName", "PolicyDocument"}, Run: s.putPolicy},
-			"GetRolePolicy":               {Parameters: []string{"RoleName", "PolicyName"}, Run: s.getPolicy},
-			"ListRolePolicies":            {Parameters: []string{"RoleName", "Marker", "MaxItems"}, Run: s.listPolicies},
-			"DeleteRolePolicy":            {Parameters: []string{"RoleName", "PolicyName"}, Run: s.deletePolicy},
+			"CreateOpenIDConnectProvider":             {Parameters: []string{"Url", "ClientIDList", "ThumbprintList", "Tags.Key", "Tags.Value"}, Run: s.createProvider},
+			"AddClientIDToOpenIDConnectProvider":      {Parameters: []string{"OpenIDConnectProviderArn", "ClientID"}, Run: s.addAudience},
+			"RemoveClientIDFromOpenIDConnectProvider": {Parameters: []string{"OpenIDConnectProviderArn", "ClientID"}, Run: s.removeAudience},
+			"GetOpenIDConnectProvider":                {Parameters: []string{"OpenIDConnectProviderArn"}, Run: s.getProvider},
+			"ListOpenIDConnectProviders":              {Run: s.listProviders},
+			"DeleteOpenIDConnectProvider":             {Parameters: []string{"OpenIDConnectProviderArn"}, Run: s.deleteProvider},
+			"CreateRole":                              {Parameters: []string{"RoleName", "Path", "AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Tags.Key", "Tags.Value"}, Run: s.createRole},
+			"GetRole":                                 {Parameters: []string{"RoleName"}, Run: s.getRole},
+			"UpdateAssumeRolePolicy":                  {Parameters: []string{"RoleName", "PolicyDocument"}, Run: s.updateTrust},
+			"DeleteRole":                              {Parameters: []string{"RoleName"}, Run: s.deleteRole},
+			"PutRolePolicy":                           {Parameters: []string{"RoleName", "PolicyName", "PolicyDocument"}, Run: s.putPolicy},
+			"GetRolePolicy":                           {Parameters: []string{"RoleName", "PolicyName"}, Run: s.getPolicy},
+			"ListRolePolicies":                        {Parameters: []string{"RoleName", "Marker", "MaxItems"}, Run: s.listPolicies},
+			"DeleteRolePolicy":                        {Parameters: []string{"RoleName", "PolicyName"}, Run: s.deletePolicy},
 		},
 	}
 	return s
@@ -126,6 +128,37 @@ func (s *Server) getProvider(_ sigv4.Credential, form url.Values) (any, error) {
 	}
 	_, name, _ := strings.Cut(p.URL, "://") // AWS leaves the scheme out
 	return providerShown{URL: name, ClientIDs: p.ClientIDs}, nil
+}
+
+// addAudience is idempotent, as AWS's is.
+func (s *Server) addAudience(_ sigv4.Credential, form url.Values) (any, error) {
+	return s.changeAudiences(form, func(all []string, one string) []string {
+		if slices.Contains(all, one) {
+			return all
+		}
+		return append(slices.Clone(all), one)
+	})
+}
+
+func (s *Server) removeAudience(_ sigv4.Credential, form url.Values) (any, error) {
+	return s.changeAudiences(form, func(all []string, one string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(id string) bool { return id == one })
+	})
+}
+
+func (s *Server) changeAudiences(form url.Values, change func(all []string, one string) []string) (any, error) {
+	p, err := s.providerOf(form.Get("OpenIDConnectProviderArn"))
+	if err != nil {
+		return nil, err
+	}
+	if form.Get("ClientID") == "" {
+		return nil, awsjson.Refuse("ValidationException", "The ClientID must not be empty.")
+	}
+	p.ClientIDs = change(p.ClientIDs, form.Get("ClientID"))
+	if err := s.config.STS.PutProvider(p); err != nil {
+		return nil, awsjson.Refuse("ValidationException", "%s", err)
+	}
+	return nil, nil
 }
 
 type providersListed struct {
