@@ -101,6 +101,11 @@ func (p *Plan) readers(o Options) (make, undo Section) {
 		make.Statements = append(make.Statements, "CREATE ROLE "+identifier(role), "GRANT ROLE "+reader+" TO ROLE "+identifier(role))
 		undo.Statements = append(undo.Statements, "DROP ROLE "+identifier(role)+" FORCE")
 	}
+	for _, schema := range o.Schemas {
+		undo.Statements = append(undo.Statements,
+			"REVOKE SELECT FOR TABLES IN SCHEMA "+identifier(schema)+" FROM ROLE "+reader,
+			"REVOKE USAGE ON SCHEMA "+identifier(schema)+" FROM ROLE "+reader)
+	}
 	undo.Statements = append(undo.Statements, "DROP ROLE "+reader+" FORCE")
 	return make, undo
 }

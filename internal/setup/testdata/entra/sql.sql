@@ -1,6 +1,7 @@
 -- What the warehouse sales (sales-prod.abc123.eu-central-1.redshift.amazonaws.com, database dev) needs so that people reach it
 -- through https://grants.example.com (chain entra).
--- Run it there as an administrator, statement by statement or as a whole.
+-- Run it there as an administrator, statement by statement or as a whole. That something exists already
+-- is an error that may be passed over.
 
 -- The warehouse takes tokens of Microsoft Entra ID. client_secret is that of the application in Entra ID
 -- by which Redshift reads people's groups; it is yours to fill in.
@@ -41,6 +42,10 @@ REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
 --
 -- -- Who came in, and the role that reads.
 -- DROP ROLE "aad:analysts" FORCE;
+-- REVOKE SELECT FOR TABLES IN SCHEMA "sales" FROM ROLE shiftgrant_reader;
+-- REVOKE USAGE ON SCHEMA "sales" FROM ROLE shiftgrant_reader;
+-- REVOKE SELECT FOR TABLES IN SCHEMA "Odd ""name" FROM ROLE shiftgrant_reader;
+-- REVOKE USAGE ON SCHEMA "Odd ""name" FROM ROLE shiftgrant_reader;
 -- DROP ROLE shiftgrant_reader FORCE;
 --
 -- -- What Redshift gives to everybody, back as it was.

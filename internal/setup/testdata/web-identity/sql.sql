@@ -1,6 +1,7 @@
 -- What the warehouse sales (cluster sales-prod, database dev) needs so that people reach it
 -- through https://grants.example.com (chain web_identity).
--- Run it there as an administrator, statement by statement or as a whole.
+-- Run it there as an administrator, statement by statement or as a whole. That something exists already
+-- is an error that may be passed over.
 
 -- A role that may read, and nothing else.
 CREATE ROLE shiftgrant_reader;
@@ -35,6 +36,10 @@ REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
 -- -- Who came in, and the role that reads.
 -- DROP USER "ann";
 -- DROP USER "ben";
+-- REVOKE SELECT FOR TABLES IN SCHEMA "sales" FROM ROLE shiftgrant_reader;
+-- REVOKE USAGE ON SCHEMA "sales" FROM ROLE shiftgrant_reader;
+-- REVOKE SELECT FOR TABLES IN SCHEMA "Odd ""name" FROM ROLE shiftgrant_reader;
+-- REVOKE USAGE ON SCHEMA "Odd ""name" FROM ROLE shiftgrant_reader;
 -- DROP ROLE shiftgrant_reader FORCE;
 --
 -- -- What Redshift gives to everybody, back as it was.
