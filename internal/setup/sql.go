@@ -27,16 +27,19 @@ const reader = "shiftgrant_reader"
 // statementsFor writes the users, roles and grants of a chain.
 func (p *Plan) statementsFor(o Options) SQL {
 	var s SQL
-	if section, ok := p.identityProvider(o, &s); ok {
-		s.Make = append(s.Make, section)
+	provider, brought := p.identityProvider(o, &s)
+	if brought {
+		s.Make = append(s.Make, provider)
+	}
+	people, undo := p.readers(o)
+	s.Make = append(s.Make, readerSection(o.Schemas), people, walls(p.Warehouse.Database, o.Schemas), leftToYou())
+	s.Undo = append(s.Undo, undo)
+	if brought {
 		s.Undo = append(s.Undo, Section{Comment: "Nobody comes by this identity provider any more; their database users go with it.", Statements: []string{
 			"DROP IDENTITY PROVIDER " + identifier(p.providerName()) + " CASCADE",
 		}})
 	}
-	s.Make = append(s.Make, readerSection(o.Schemas))
-	people, undo := p.readers(o)
-	s.Make = append(s.Make, people, walls(p.Warehouse.Database, o.Schemas), leftToYou())
-	s.Undo = append(s.Undo, undo, Section{
+	s.Undo = append(s.Undo, Section{
 		Comment:    "What Redshift gives to everybody, back as it was.",
 		Optional:   true,
 		Statements: []string{"GRANT CREATE ON SCHEMA public TO PUBLIC", "GRANT TEMP ON DATABASE " + identifier(p.Warehouse.Database) + " TO PUBLIC", "GRANT USAGE ON LANGUAGE plpgsql TO PUBLIC"},

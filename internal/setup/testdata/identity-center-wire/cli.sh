@@ -85,7 +85,7 @@ END
 #   redshift=$(warehouse redshift describe-redshift-idc-applications --query "RedshiftIdcApplications[?RedshiftIdcApplicationName=='shiftgrant'].RedshiftIdcApplicationArn | [0]" --output text)
 #   # An application that was there before is not ours to delete: it goes on without the issuer.
 #   [ "$redshift" = None ] || warehouse redshift delete-redshift-idc-application --redshift-idc-application-arn "$redshift"
-#   center sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn "$issuer"
+#   [ "$issuer" = None ] || center sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn "$issuer"
 #   warehouse iam delete-role-policy --role-name shiftgrant-redshift --policy-name identity-center
 #   warehouse iam delete-role --role-name shiftgrant-redshift
 # fi

@@ -39,9 +39,6 @@ REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
 --
 -- -- Take away what `shiftgrant setup sales --as sql` made in database dev.
 --
--- -- Nobody comes by this identity provider any more; their database users go with it.
--- DROP IDENTITY PROVIDER "idc" CASCADE;
---
 -- -- Who came in, and the role that reads.
 -- DROP ROLE "awsidc:analysts" FORCE;
 -- REVOKE SELECT FOR TABLES IN SCHEMA "sales" FROM ROLE shiftgrant_reader;
@@ -49,6 +46,9 @@ REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
 -- REVOKE SELECT FOR TABLES IN SCHEMA "Odd ""name" FROM ROLE shiftgrant_reader;
 -- REVOKE USAGE ON SCHEMA "Odd ""name" FROM ROLE shiftgrant_reader;
 -- DROP ROLE shiftgrant_reader FORCE;
+--
+-- -- Nobody comes by this identity provider any more; their database users go with it.
+-- DROP IDENTITY PROVIDER "idc" CASCADE;
 --
 -- -- What Redshift gives to everybody, back as it was.
 -- -- GRANT CREATE ON SCHEMA public TO PUBLIC;

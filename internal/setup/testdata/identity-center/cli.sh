@@ -133,7 +133,7 @@ END
 # warehouse() { aws ${WAREHOUSE:+--profile "$WAREHOUSE"} "$@"; }
 # instance=$(center sso-admin list-instances --query 'Instances[0].InstanceArn' --output text)
 # application=$(center sso-admin list-applications --instance-arn "$instance" --query "Applications[?Name=='shiftgrant-sales'].ApplicationArn | [0]" --output text)
-# center sso-admin delete-application --application-arn "$application"
+# [ "$application" = None ] || center sso-admin delete-application --application-arn "$application"
 # warehouse iam delete-role-policy --role-name shiftgrant-gateway --policy-name shiftgrant-sales
 # warehouse iam delete-role --role-name shiftgrant-gateway
 # warehouse iam delete-role-policy --role-name shiftgrant-people --policy-name shiftgrant-sales
@@ -145,7 +145,7 @@ END
 #   redshift=$(warehouse redshift describe-redshift-idc-applications --query "RedshiftIdcApplications[?RedshiftIdcApplicationName=='shiftgrant'].RedshiftIdcApplicationArn | [0]" --output text)
 #   # An application that was there before is not ours to delete: it goes on without the issuer.
 #   [ "$redshift" = None ] || warehouse redshift delete-redshift-idc-application --redshift-idc-application-arn "$redshift"
-#   center sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn "$issuer"
+#   [ "$issuer" = None ] || center sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn "$issuer"
 #   warehouse iam delete-role-policy --role-name shiftgrant-redshift --policy-name identity-center
 #   warehouse iam delete-role --role-name shiftgrant-redshift
 #   warehouse iam delete-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::123456789012:oidc-provider/grants.example.com
