@@ -83,13 +83,20 @@ func (w *world) shell(t *testing.T) func(command string) string {
 	t.Helper()
 	here := strings.NewReplacer("localhost:7420", host(t, w.gateway), "localhost:7421", host(t, w.stargazer), "localhost:7422", host(t, w.twin), "bin/shiftgrant", binary, "my-world/", w.folder+"/")
 	there := strings.NewReplacer(host(t, w.gateway), "localhost:7420", host(t, w.stargazer), "localhost:7421", host(t, w.twin), "localhost:7422", binary, "bin/shiftgrant", w.folder+"/", "my-world/")
-	state := filepath.Join(t.TempDir(), "state")
+	return typist(t, here, there, filepath.Join(t.TempDir(), "state"), "SHIFTGRANT_GATEWAY="+w.gateway)
+}
+
+// typist gives a function that runs one command after another in one bash, whose variables are in the
+// file state in between.
+func typist(t *testing.T, here, there *strings.Replacer, state string, environment ...string) func(command string) string {
+	t.Helper()
 	return func(command string) string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		// What a command sets, the next one has: the variables are kept in a file in between.
 		bash := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf("set -a; [ -f %[1]s ] && . %[1]s; trap 'declare -px | grep -v \"^declare -[a-z]*r\" >%[1]s' EXIT\n%s", state, here.Replace(command)))
-		bash.Env = append(os.Environ(), "SHIFTGRANT_GATEWAY="+w.gateway, "AWS_PAGER=", "XDG_CONFIG_HOME="+filepath.Dir(state), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+		bash.Env = append(os.Environ(), "AWS_PAGER=", "XDG_CONFIG_HOME="+filepath.Dir(state), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+		bash.Env = append(bash.Env, environment...)
 		output, err := bash.CombinedOutput()
 		if err != nil {
 			t.Errorf("%s\nfailed: %v\n%s", command, err, output)
