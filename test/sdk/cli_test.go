@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,10 +48,10 @@ INSTANCE=$(aws sso-admin list-instances --query 'Instances[0].InstanceArn' --out
 TTI=$(aws sso-admin create-trusted-token-issuer --instance-arn $INSTANCE --name gw --trusted-token-issuer-type OIDC_JWT \
   --trusted-token-issuer-configuration '{"OidcJwtConfiguration":{"IssuerUrl":"'$GATEWAY'","ClaimAttributePath":"email","IdentityStoreAttributePath":"emails.value","JwksRetrievalOption":"OPEN_ID_DISCOVERY"}}' \
   --query TrustedTokenIssuerArn --output text)
-REDSHIFT=$(aws redshift create-redshift-idc-application --idc-instance-arn $INSTANCE --redshift-idc-application-name redshift-acme --identity-namespace awsidc \
+MADE=$(aws redshift create-redshift-idc-application --idc-instance-arn $INSTANCE --redshift-idc-application-name redshift-acme --identity-namespace awsidc \
   --idc-display-name Redshift --iam-role-arn arn:aws:iam::123456789012:role/idc \
-  --authorized-token-issuer-list TrustedTokenIssuerArn=$TTI,AuthorizedAudiencesList=redshift-gateway --query RedshiftIdcApplication.RedshiftIdcApplicationArn --output text)
-MANAGED=$(aws redshift describe-redshift-idc-applications --redshift-idc-application-arn $REDSHIFT --query 'RedshiftIdcApplications[0].IdcManagedApplicationArn' --output text)
+  --authorized-token-issuer-list TrustedTokenIssuerArn=$TTI,AuthorizedAudiencesList=redshift-gateway --query 'RedshiftIdcApplication.[RedshiftIdcApplicationArn,IdcManagedApplicationArn]' --output text)
+read -r REDSHIFT MANAGED <<<"$MADE"
 APP=$(aws sso-admin create-application --instance-arn $INSTANCE --name redshift-gateway --application-provider-arn arn:aws:sso::aws:applicationProvider/custom --query ApplicationArn --output text)
 aws sso-admin put-application-authentication-method --application-arn $APP --authentication-method-type IAM --authentication-method \
   '{"Iam":{"ActorPolicy":{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:role/gw"},"Action":"sso-oauth:CreateTokenWithIAM","Resource":"*"}]}}}'
@@ -80,13 +81,14 @@ aws sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn $TTI
 aws iam delete-role-policy --role-name gw --policy-name redshift
 for role in gw idc people; do aws iam delete-role --role-name $role; done
 aws iam delete-open-id-connect-provider --open-id-connect-provider-arn $IDP
-aws iam list-open-id-connect-providers --query 'length(OpenIDConnectProviderList || ` + "`[]`" + `)'
+aws iam list-open-id-connect-providers --query "contains(OpenIDConnectProviderList[].Arn, '$IDP')"
 `
 
 func TestASetUpByAWSsCLILeadsToAPerson(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	played := twintest.Start(t, twin.Config{})
+	before := account(played)
 	admin := twin.DeveloperKeys("admin")
 	last, err := shell(t, played, admin, setUp, map[string]string{"GATEWAY": g.URL})
 	if err != nil {
@@ -105,7 +107,27 @@ func TestASetUpByAWSsCLILeadsToAPerson(t *testing.T) {
 		t.Errorf("Redshift's port knows %s, %v", user, err)
 	}
 	left, err := shell(t, played, admin, tearDown, map[string]string{"APP": made.Application, "REDSHIFT": made.Redshift, "TTI": made.Issuer, "IDP": made.Provider})
-	if err != nil || left != "0" {
+	if err != nil || left != "false" {
 		t.Errorf("the tear-down ends with %s, %v", left, err)
 	}
+	if after := account(played); !slices.Equal(before, after) {
+		t.Errorf("the tear-down leaves %q where there was %q", after, before)
+	}
+}
+
+// account is what a set-up adds to and a tear-down takes away from; the twin starts with some of each.
+func account(played *twin.Twin) (names []string) {
+	for _, p := range played.STS.Providers() {
+		names = append(names, p.URL)
+	}
+	for _, r := range played.STS.Roles() {
+		names = append(names, r.Name)
+	}
+	for _, i := range played.Center.Issuers() {
+		names = append(names, i.ARN)
+	}
+	for _, a := range played.Center.Applications() {
+		names = append(names, a.ARN)
+	}
+	return names
 }
