@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/redshiftdata"
+
 	"github.com/shiftgrant/shiftgrant/twin"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 	"github.com/shiftgrant/shiftgrant/twin/twintest"
@@ -33,7 +36,8 @@ func shell(t *testing.T, played *twin.Twin, who sigv4.Credential, script string,
 	return lines[len(lines)-1], nil
 }
 
-// What a customer is told to run, from nothing to an identity context, and back to nothing.
+// What a customer is told to run, from nothing to an identity context, and back to nothing. The SQL
+// between is in the test.
 const setUp = `
 IDP=$(aws iam create-open-id-connect-provider --url "$GATEWAY" --client-id-list redshift-gateway --query OpenIDConnectProviderArn --output text)
 aws iam create-role --role-name gw --max-session-duration 3600 --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
@@ -59,7 +63,7 @@ aws sso-admin put-application-grant --application-arn $APP --grant-type urn:ietf
   --grant '{"JwtBearer":{"AuthorizedTokenIssuers":[{"TrustedTokenIssuerArn":"'$TTI'","AuthorizedAudiences":["redshift-gateway"]}]}}'
 aws sso-admin put-application-access-scope --application-arn $APP --scope redshift:connect --authorized-targets $MANAGED
 aws sso-admin put-application-assignment-configuration --application-arn $APP --no-assignment-required
-printf '{"provider":"%s","issuer":"%s","redshift":"%s","application":"%s"}\n' $IDP $TTI $REDSHIFT $APP
+printf '{"provider":"%s","issuer":"%s","redshift":"%s","managed":"%s","application":"%s"}\n' $IDP $TTI $REDSHIFT $MANAGED $APP
 `
 
 const chain = `
@@ -69,7 +73,7 @@ keys < <(aws sts assume-role-with-web-identity --role-arn arn:aws:iam::123456789
 CONTEXT=$(aws sso-oidc create-token-with-iam --client-id $APP --grant-type urn:ietf:params:oauth:grant-type:jwt-bearer --assertion "$TOKEN" --query awsAdditionalDetails.identityContext --output text)
 keys < <(aws sts assume-role --role-arn arn:aws:iam::123456789012:role/people --role-session-name ann \
   --provided-contexts ProviderArn=arn:aws:iam::aws:contextProvider/IdentityCenter,ContextAssertion="$CONTEXT" --query "$KEYS" --output text)
-ID=$(aws redshift-data execute-statement --cluster-identifier tickit --database dev --sql 'select current_user' --query Id --output text)
+ID=$(aws redshift-data execute-statement --cluster-identifier tickit --database dev --sql 'select current_user from tickit.venue limit 1' --query Id --output text)
 until [ "$(aws redshift-data describe-statement --id $ID --query Status --output text)" = FINISHED ]; do :; done
 aws redshift-data get-statement-result --id $ID --query 'Records[0][0].stringValue' --output text
 `
@@ -94,9 +98,20 @@ func TestASetUpByAWSsCLILeadsToAPerson(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, last)
 	}
-	var made struct{ Provider, Issuer, Redshift, Application string }
+	var made struct{ Provider, Issuer, Redshift, Managed, Application string }
 	if err := json.Unmarshal([]byte(last), &made); err != nil {
 		t.Fatalf("%v: %s", err, last)
+	}
+	for _, sql := range []string{
+		`DROP IDENTITY PROVIDER idc CASCADE`,
+		`CREATE IDENTITY PROVIDER "acme" TYPE AWSIDC NAMESPACE 'awsidc' APPLICATION_ARN '` + made.Managed + `' IAM_ROLE 'arn:aws:iam::123456789012:role/idc'`,
+		`CREATE ROLE "awsidc:analysts"`,
+		`GRANT USAGE ON SCHEMA tickit TO ROLE "awsidc:analysts"`,
+		`GRANT SELECT FOR TABLES IN SCHEMA tickit TO ROLE "awsidc:analysts"`,
+	} {
+		if _, err := statement(t, played, keys(admin), redshiftdata.ExecuteStatementInput{DbUser: aws.String("admin"), Sql: aws.String(sql)}); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
 	}
 	user, err := shell(t, played, admin, chain, map[string]string{"APP": made.Application, "TOKEN": *g.assertion(t, "bob@example.com", nil)})
 	if err != nil || user != "awsidc:bob@example.com" {
