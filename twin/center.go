@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
@@ -78,25 +77,6 @@ func openContext(center *identitycenter.Center) func(string) (*sigv4.Person, err
 	}
 }
 
-// databaseUser is the name that Redshift gives to somebody from Identity Center.
-func databaseUser(userName string) string { return IdentityNamespace + ":" + userName }
-
-// addUsers makes the database users that identity providers bring, with the rights of the people
-// who they are, and the one whose password is in a secret.
-func addUsers(ctx context.Context, database *postgres.Server) error {
-	if err := database.AddUser(ctx, ServiceUser, "shared"); err != nil {
-		return err
-	}
-	for _, p := range people {
-		for _, name := range []string{databaseUser(p.Email), EntraNamespace + ":" + p.Email, EntraNamespace + ":" + p.Username} {
-			if err := database.AddUser(ctx, name, p.Username); err != nil {
-				return fmt.Errorf("add database user %s: %w", name, err)
-			}
-		}
-	}
-	return nil
-}
-
 // What Redshift says about tokens of Identity Center.
 const (
 	spentToken = "Token credentials expired or invalid."
@@ -105,37 +85,73 @@ const (
 )
 
 // byToken says who logs in to Redshift's port with a token.
-func byToken(center *identitycenter.Center, passwords *controlplane.Server, native *native) func(context.Context, string, map[string]string) (string, error) {
-	return func(ctx context.Context, token string, parameters map[string]string) (string, error) {
-		switch parameters["idp_type"] {
-		case "AwsIdc":
-		case "AzureAD":
-			return native.check(ctx, token, parameters["identity_namespace"])
-		default:
-			return "", &wire.Denial{Message: fmt.Sprintf("identity provider type %q is not supported", parameters["idp_type"])}
-		}
-		if asked := parameters["identity_namespace"]; asked != "" && !strings.EqualFold(asked, IdentityNamespace) {
-			return "", &wire.Denial{Message: "AWS IdC identity provider does not exist", Detail: "the namespace is " + IdentityNamespace}
-		}
-		switch parameters["token_type"] {
-		case "EXT_JWT":
-			person, err := center.TrustForRedshift(ctx, token)
-			return databaseUser(person.UserName), refusedToken(err)
-		case "ACCESS_TOKEN":
-			person, mayConnect, err := center.Holder(token)
-			if err == nil && !mayConnect {
-				return "", &wire.Denial{Message: wrongScope}
-			}
-			return databaseUser(person.UserName), refusedToken(err)
-		case "SUBJECT_TOKEN":
-			name, err := passwords.CheckToken(token, Cluster, Workgroup)
-			if err != nil {
-				return "", &wire.Denial{Message: spentToken, Detail: err.Error()}
-			}
-			return databaseUser(name), nil
-		}
-		return "", &wire.Denial{Message: wrongType, Detail: "token_type is EXT_JWT, ACCESS_TOKEN or SUBJECT_TOKEN"}
+func (t *Twin) byToken(ctx context.Context, token string, parameters map[string]string) (string, error) {
+	kind, known := map[string]string{"AwsIdc": postgres.AWSIDC, "AzureAD": postgres.Azure}[parameters["idp_type"]]
+	if !known {
+		return "", &wire.Denial{Message: fmt.Sprintf("identity provider type %q is not supported", parameters["idp_type"])}
 	}
+	providers, err := t.providers(ctx, kind, parameters)
+	if err != nil {
+		return "", err
+	}
+	if kind == postgres.Azure {
+		return t.native.check(ctx, token, providers[0])
+	}
+	switch parameters["token_type"] {
+	case "EXT_JWT":
+		provider := takes(t.Center, providers, token)
+		person, err := t.Center.Trust(ctx, provider.Application, token)
+		return provider.Namespace + ":" + person.UserName, refusedToken(err)
+	case "ACCESS_TOKEN":
+		person, mayConnect, err := t.Center.Holder(token)
+		if err == nil && !mayConnect {
+			return "", &wire.Denial{Message: wrongScope}
+		}
+		return providers[0].Namespace + ":" + person.UserName, refusedToken(err)
+	case "SUBJECT_TOKEN":
+		name, err := t.Passwords.CheckToken(token, Cluster, Workgroup)
+		if err != nil {
+			return "", &wire.Denial{Message: spentToken, Detail: err.Error()}
+		}
+		return providers[0].Namespace + ":" + name, nil
+	}
+	return "", &wire.Denial{Message: wrongType, Detail: "token_type is EXT_JWT, ACCESS_TOKEN or SUBJECT_TOKEN"}
+}
+
+// providers are the database's identity providers of a type that a client may mean: at least one.
+func (t *Twin) providers(ctx context.Context, kind string, parameters map[string]string) ([]postgres.IdentityProvider, error) {
+	all, err := t.Postgres.IdentityProviders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	namespace, name := parameters["identity_namespace"], parameters["provider_name"]
+	var meant []postgres.IdentityProvider
+	var namespaces []string
+	for _, p := range all {
+		if p.Type != kind {
+			continue
+		}
+		namespaces = append(namespaces, p.Namespace)
+		if (namespace == "" || strings.EqualFold(namespace, p.Namespace)) && (name == "" || strings.EqualFold(name, p.Name)) {
+			meant = append(meant, p)
+		}
+	}
+	if len(meant) > 0 {
+		return meant, nil
+	}
+	called := map[string]string{postgres.AWSIDC: "AWS IdC", postgres.Azure: "Azure"}[kind]
+	return nil, &wire.Denial{Message: called + " identity provider does not exist", Detail: fmt.Sprintf("the namespaces are %q", namespaces)}
+}
+
+// takes is the provider whose application takes the tokens of a token's issuer; if none does, the last
+// one, which says why.
+func takes(center *identitycenter.Center, providers []postgres.IdentityProvider, token string) postgres.IdentityProvider {
+	for _, p := range providers {
+		if center.Takes(p.Application, token) == nil {
+			return p
+		}
+	}
+	return providers[len(providers)-1]
 }
 
 // refusedToken words the instance's no as Redshift does where that is known, and else with the

@@ -11,24 +11,21 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/shiftgrant/shiftgrant/twin/jwks"
+	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	"github.com/shiftgrant/shiftgrant/twin/wire"
 )
 
-// native plays Redshift's own identity provider of the type azure (CREATE IDENTITY PROVIDER …
+// native plays Redshift's own identity providers of the type azure (CREATE IDENTITY PROVIDER …
 // TYPE azure NAMESPACE 'aad'): Redshift itself checks the tokens of an issuer, and people are
 // database users named for the namespace and their upn.
 type native struct {
-	issuer, audience string
-	keys             *jwks.Source
-	now              func() time.Time
+	keys *jwks.Source
+	now  func() time.Time
 }
 
-// check is the database user of a token.
-func (n *native) check(ctx context.Context, token, namespace string) (string, error) {
-	if namespace != "" && namespace != EntraNamespace {
-		return "", &wire.Denial{Message: "Azure identity provider does not exist", Detail: "the namespace is " + EntraNamespace}
-	}
-	payload, err := n.verify(ctx, token)
+// check is the database user of a token that a provider takes.
+func (n *native) check(ctx context.Context, token string, provider postgres.IdentityProvider) (string, error) {
+	payload, err := n.verify(ctx, token, provider.Issuer)
 	if err != nil {
 		return "", &wire.Denial{Message: "Azure token validation failed", Detail: err.Error()}
 	}
@@ -45,9 +42,9 @@ func (n *native) check(ctx context.Context, token, namespace string) (string, er
 	}
 	name, now := cmp.Or(claims.UPN, claims.Preferred), n.now()
 	switch {
-	case claims.Issuer != n.issuer:
+	case claims.Issuer != provider.Issuer:
 		return "", &wire.Denial{Message: "invalid token", Detail: "the iss is another issuer's"}
-	case !slices.Contains(audiencesOf(claims.Audience), n.audience):
+	case !slices.ContainsFunc(audiencesOf(claims.Audience), func(aud string) bool { return slices.Contains(provider.Audience, aud) }):
 		return "", &wire.Denial{Message: "invalid token", Detail: "the aud is not that of the identity provider"}
 	case !now.Before(time.Unix(int64(claims.Expires), 0)):
 		return "", &wire.Denial{Message: spentToken}
@@ -56,16 +53,16 @@ func (n *native) check(ctx context.Context, token, namespace string) (string, er
 	case name == "":
 		return "", &wire.Denial{Message: "invalid token", Detail: "the token has neither upn nor preferred_username"}
 	}
-	return EntraNamespace + ":" + strings.ToLower(name), nil
+	return provider.Namespace + ":" + strings.ToLower(name), nil
 }
 
-func (n *native) verify(ctx context.Context, token string) ([]byte, error) {
+func (n *native) verify(ctx context.Context, token, issuer string) ([]byte, error) {
 	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, err
 	}
 	header := signed.Signatures[0].Protected
-	key, err := n.keys.Key(ctx, n.issuer, header.KeyID)
+	key, err := n.keys.Key(ctx, issuer, header.KeyID)
 	if err != nil {
 		return nil, err
 	}

@@ -193,11 +193,11 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	if t.Postgres, err = postgres.Start(ctx, postgres.Config{Dir: databaseDir(config.Dir), BinDir: config.PostgresBin, Logger: config.Logger}); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if err := addUsers(ctx, t.Postgres); err != nil {
+	if err := t.addUsers(ctx, config); err != nil {
 		return nil, errors.Join(err, t.Postgres.Close())
 	}
 	t.Secrets = newSecrets(config, t.Registry)
-	t.DataAPI = newDataAPI(config, t.Registry, t.Postgres, t.Secrets)
+	t.DataAPI = newDataAPI(config, t.Registry, t.warehouse(), t.Secrets)
 	t.Passwords = newControlPlane(config, t.Registry, t.Center, t.endpoint)
 	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	t.KMS.CreateKey(keyID, nil)
@@ -230,11 +230,8 @@ func (t *Twin) openPort(ctx context.Context, config Config) error {
 		return errors.Join(err, listener.Close())
 	}
 	t.authority = authority
-	t.native = &native{
-		issuer: cmp.Or(config.EntraIssuer, t.IdPIssuer()), audience: cmp.Or(config.EntraAudience, ClientID),
-		keys: jwks.New(config.Now), now: config.Now,
-	}
-	t.Wire = newWire(listener, config, certificate, t.Postgres, t.Passwords, byToken(t.Center, t.Passwords, t.native))
+	t.native = &native{keys: jwks.New(config.Now), now: config.Now}
+	t.Wire = newWire(listener, config, certificate, t.warehouse(), t.Passwords, t.byToken)
 	return nil
 }
 

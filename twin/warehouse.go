@@ -21,11 +21,11 @@ import (
 
 // newDataAPI puts the Data API in front of the database, as the one cluster and the one workgroup of
 // the account.
-func newDataAPI(config Config, registry *sigv4.Registry, database *postgres.Server, secrets *secretsmanager.Server) *dataapi.Handler {
+func newDataAPI(config Config, registry *sigv4.Registry, database warehouse, secrets *secretsmanager.Server) *dataapi.Handler {
 	return dataapi.New(dataapi.Config{
 		Authenticator: authenticator{sigv4.Verifier{
 			Registry: registry, Region: Region, Service: "redshift-data", Now: config.Now,
-		}},
+		}, database.IdentityProviders},
 		Clusters:   map[string]dataapi.Database{Cluster: database},
 		Workgroups: map[string]dataapi.Database{Workgroup: database},
 		Account:    Account,
@@ -38,7 +38,10 @@ func newDataAPI(config Config, registry *sigv4.Registry, database *postgres.Serv
 }
 
 // authenticator tells the Data API who signed a request.
-type authenticator struct{ verifier sigv4.Verifier }
+type authenticator struct {
+	verifier  sigv4.Verifier
+	providers func(context.Context) ([]postgres.IdentityProvider, error)
+}
 
 // Authenticate implements dataapi.Authenticator.
 func (a authenticator) Authenticate(r *http.Request, body []byte) (dataapi.Caller, error) {
@@ -60,9 +63,27 @@ func (a authenticator) Authenticate(r *http.Request, body []byte) (dataapi.Calle
 		}
 		// What a person started belongs to the person with the role, whatever the session's name.
 		caller.UserID = credential.RoleID + ":" + person.UserID
-		caller.DatabaseUser = databaseUser(person.UserName)
+		namespace, err := a.namespace(r.Context())
+		if err != nil {
+			return dataapi.Caller{}, err
+		}
+		caller.DatabaseUser = namespace + ":" + person.UserName
 	}
 	return caller, nil
+}
+
+// namespace is what stands before the names of people from Identity Center.
+func (a authenticator) namespace(ctx context.Context) (string, error) {
+	providers, err := a.providers(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range providers {
+		if p.Type == postgres.AWSIDC {
+			return p.Namespace, nil
+		}
+	}
+	return "", &dataapi.AuthError{Code: "ValidationException", Message: "AWS IdC identity provider does not exist", Status: http.StatusBadRequest}
 }
 
 // userOfSecret reads the secret in the caller's name, as the Data API does.
@@ -98,7 +119,7 @@ func newControlPlane(config Config, registry *sigv4.Registry, center *identityce
 }
 
 // newWire opens Redshift's port.
-func newWire(listener net.Listener, config Config, certificate tls.Certificate, database *postgres.Server, passwords *controlplane.Server, byToken func(context.Context, string, map[string]string) (string, error)) *wire.Server {
+func newWire(listener net.Listener, config Config, certificate tls.Certificate, database warehouse, passwords *controlplane.Server, byToken func(context.Context, string, map[string]string) (string, error)) *wire.Server {
 	return wire.Serve(listener, wire.Config{
 		Database: database, Certificate: certificate, Logger: config.Logger, Token: byToken,
 		Password: func(login string, right func(string) bool) (string, error) {

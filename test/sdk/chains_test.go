@@ -55,8 +55,15 @@ func exchange(t *testing.T, played *twin.Twin, assertion *string) (*ssooidc.Crea
 // currentUser asks the Data API who somebody is there.
 func currentUser(t *testing.T, played *twin.Twin, provider aws.CredentialsProvider, input redshiftdata.ExecuteStatementInput) (string, error) {
 	t.Helper()
+	input.Sql = aws.String("select current_user")
+	return statement(t, played, provider, input)
+}
+
+// statement runs one by the Data API, and gives the one text that it answers, if it answers any.
+func statement(t *testing.T, played *twin.Twin, provider aws.CredentialsProvider, input redshiftdata.ExecuteStatementInput) (string, error) {
+	t.Helper()
 	client := redshiftdata.NewFromConfig(as(played, provider))
-	input.Database, input.Sql = aws.String(twin.Database), aws.String("select current_user")
+	input.Database = aws.String(twin.Database)
 	if input.WorkgroupName == nil {
 		input.ClusterIdentifier = aws.String(twin.Cluster)
 	}
@@ -68,6 +75,9 @@ func currentUser(t *testing.T, played *twin.Twin, provider aws.CredentialsProvid
 		described := must(client.DescribeStatement(t.Context(), &redshiftdata.DescribeStatementInput{Id: started.Id}))(t)
 		switch described.Status {
 		case datatypes.StatusStringFinished:
+			if !aws.ToBool(described.HasResultSet) {
+				return "", nil
+			}
 			result := must(client.GetStatementResult(t.Context(), &redshiftdata.GetStatementResultInput{Id: started.Id}))(t)
 			return result.Records[0][0].(*datatypes.FieldMemberStringValue).Value, nil
 		case datatypes.StatusStringFailed, datatypes.StatusStringAborted:

@@ -69,19 +69,11 @@ func (c *Center) Trust(ctx context.Context, applicationARN, token string) (Perso
 	return c.named(applicationARN, issuer, payload)
 }
 
-// TrustForRedshift is Trust for the application that stands for Redshift: of several, the one that
-// takes the issuer's tokens.
-func (c *Center) TrustForRedshift(ctx context.Context, token string) (Person, error) {
-	err := error(refuse(InvalidClient, "there is no application of Redshift's"))
-	for _, application := range c.Applications() {
-		if application.Provider != RedshiftApplication {
-			continue
-		}
-		if _, _, err = c.issuerOf(application.ARN, token); err == nil {
-			return c.Trust(ctx, application.ARN, token)
-		}
-	}
-	return Person{}, err
+// Takes reports whether an application takes the tokens of the issuer that a token names, whatever
+// else is wrong with it.
+func (c *Center) Takes(applicationARN, token string) error {
+	_, _, err := c.issuerOf(applicationARN, token)
+	return err
 }
 
 func moment(seconds float64) time.Time { return time.UnixMilli(int64(seconds * 1000)) }

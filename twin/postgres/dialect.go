@@ -28,7 +28,9 @@ func Parameters(sql string) []string {
 //	DATEADD(day, …), DATEDIFF(day, …), DATE_PART(day, …),
 //	CREATE TABLE … DISTSTYLE, DISTKEY, SORTKEY, ENCODE, BACKUP, IDENTITY, VARCHAR(MAX), SUPER,
 //	SET query_group and other settings that PostgreSQL lacks,
-//	SHOW DATABASES | SCHEMAS FROM DATABASE d | TABLES FROM SCHEMA d.s | COLUMNS FROM TABLE d.s.t
+//	SHOW DATABASES | SCHEMAS FROM DATABASE d | TABLES FROM SCHEMA d.s | COLUMNS FROM TABLE d.s.t,
+//	CREATE | ALTER | DROP IDENTITY PROVIDER, CREATE | ALTER USER … PASSWORD DISABLE, SYSLOG ACCESS,
+//	GRANT | REVOKE ROLE r, … TO ROLE r, … FOR TABLES IN SCHEMA s, ASSUMEROLE, DROP ROLE r FORCE
 //
 // GETDATE(), LEN() and what the others translate to are functions in the database (schema.sql).
 // Everything else passes unchanged, mistakes included: complaining is PostgreSQL's part.
@@ -37,28 +39,49 @@ func Translate(sql string, names ...string) (string, error) {
 	if !whole {
 		return sql, nil // a quote that never ends would swallow what is added
 	}
+	var out strings.Builder
+	for len(tokens) > 0 {
+		end := slices.IndexFunc(tokens, func(t token) bool { return t.punctuated(";") })
+		if end < 0 {
+			end = len(tokens)
+		}
+		text, err := translateOne(tokens[:end], names)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(text)
+		if end < len(tokens) {
+			out.WriteString(";")
+			end++
+		}
+		tokens = tokens[end:]
+	}
+	return out.String(), nil
+}
+
+// translateOne translates one statement.
+func translateOne(tokens []token, names []string) (string, error) {
 	r := rewriter{tokens: tokens, names: names}
-	first := r.skip(0, len(r.tokens))
-	for first < len(r.tokens) && r.tokens[first].punctuated(";") { // PostgreSQL passes over them, too
-		first = r.skip(first+1, len(r.tokens))
+	first := r.skip(0, len(tokens))
+	if first == len(tokens) {
+		return r.text(), nil
+	}
+	if text, ok := administration(tokens[first:]); ok {
+		return text, nil
 	}
 	switch {
-	case first == len(r.tokens):
-		return sql, nil
-	case r.tokens[first].is("COPY"), r.tokens[first].is("UNLOAD"):
+	case tokens[first].is("COPY"), tokens[first].is("UNLOAD"):
 		return "", ErrUnsupported
-	case r.tokens[first].is("SHOW"):
-		if query, ok := showQuery(significant(r.tokens[first+1:])); ok {
+	case tokens[first].is("SHOW"):
+		if query, ok := showQuery(significant(tokens[first+1:])); ok {
 			return query, nil
 		}
-	case r.tokens[first].is("SET"):
-		renameSetting(r.tokens[first+1:])
-	case r.tokens[first].is("CREATE"):
-		r.tokens = stripTable(r.tokens)
+	case tokens[first].is("SET"):
+		renameSetting(tokens[first+1:])
+	case tokens[first].is("CREATE"):
+		r.tokens = stripTable(tokens)
 	}
-	r.pair()
-	r.walk(0, len(r.tokens))
-	return r.out.String(), nil
+	return r.text(), nil
 }
 
 // renameSetting gives a setting of Redshift's a prefix, by which PostgreSQL takes it for an
@@ -92,6 +115,13 @@ type rewriter struct {
 	names  []string
 	pairs  []int // for "(": where its ")" is, len(tokens) if nowhere
 	out    strings.Builder
+}
+
+// text is the whole statement, rewritten.
+func (r *rewriter) text() string {
+	r.pair()
+	r.walk(0, len(r.tokens))
+	return r.out.String()
 }
 
 // pair finds the partner of each parenthesis once, so that nesting costs no second look.
@@ -133,11 +163,6 @@ func (r *rewriter) walk(from, to int) {
 		switch {
 		case t.punctuated("("):
 			i = r.group(i, to)
-		case t.punctuated(";"):
-			flush()
-			united = false
-			r.out.WriteString(t.text)
-			i++
 		case t.is("SELECT"):
 			var top string
 			if i, top = r.selectTop(i, to, united); top != "" {

@@ -15,9 +15,12 @@ import (
 //go:embed schema.sql
 var schema string
 
+//go:embed administration.sql
+var administrationSQL string
+
 // dataMark is written into the database with the data, in the same transaction. A kept folder
 // whose mark differs holds nothing, or another version's data.
-const dataMark = "sample data of the twin, version 1"
+const dataMark = "sample data of the twin, version 2"
 
 // dataBreak is the line of schema.sql at which the rows are copied in.
 const dataBreak = "-- data: the rows are copied in here (data.go)\n"
@@ -60,7 +63,7 @@ func (s *Server) fill(ctx context.Context) error {
 		err = copyRows(ctx, conn)
 	}
 	if err == nil {
-		err = run(ctx, conn, after, "COMMENT ON DATABASE "+Database+" IS '"+dataMark+"'", "COMMIT")
+		err = run(ctx, conn, after, administrationSQL, "COMMENT ON DATABASE "+Database+" IS '"+dataMark+"'", "COMMIT")
 	}
 	return errors.Join(err, conn.Close(ctx))
 }

@@ -208,6 +208,17 @@ func (s *Server) Role(name string) (Role, bool) {
 	return found.Role, true
 }
 
+// Roles are the account's.
+func (s *Server) Roles() []Role {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all []Role
+	for _, arn := range slices.Sorted(maps.Keys(s.roles)) {
+		all = append(all, s.roles[arn].Role)
+	}
+	return all
+}
+
 // Providers are the account's OIDC providers.
 func (s *Server) Providers() []Provider {
 	s.mu.RLock()
