@@ -31,7 +31,7 @@ on a web server or a bucket that answers at the gateway's issuer URL:
   DIR/oauth2/jwks                        at ISSUER/oauth2/jwks
 
 Those of other tenants than the default one are in DIR/t/NAME, as their issuers are at ISSUER/t/NAME.
-There is nothing secret in them. A key is published before it signs: after ` + "`shiftgrant keys rotate\nissuer`" + `, export again and put the files in place before the new key is in use.`,
+There is nothing secret in them. A key is published before it signs: after ` + "`shiftgrant keys rotate\n--issuer`" + `, export again and put the files in place before the new key is in use.`,
 		Example: "  shiftgrant issuer export --config /etc/shiftgrant.yaml ./public\n  aws s3 cp --recursive ./public s3://BUCKET/ --content-type application/json",
 		Args:    oneArgument("DIR"),
 		RunE: func(command *cobra.Command, args []string) error {

@@ -40,7 +40,7 @@ func tenantPath(name string) string {
 func noTenant(names string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		web.WriteProblem(w, r, web.Problem{
-			Status: http.StatusNotFound, Title: "The gateway has no such tenant", Detail: fmt.Sprintf("It has: %s. Choose one with --tenant.", names),
+			Status: http.StatusNotFound, Title: "The gateway has no such tenant", Detail: fmt.Sprintf("Choose one with --tenant: it has %s.", names),
 		})
 	})
 }

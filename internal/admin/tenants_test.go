@@ -45,7 +45,7 @@ func TestEachTenantIsAdministratedApart(t *testing.T) {
 		t.Errorf("back at the default tenant: %v, %v", apps, err)
 	}
 	for _, name := range []string{"globex", "", "../acme", "acme/../.."} {
-		if apps, err := client.For(name).Apps(t.Context()); err == nil || !strings.Contains(err.Error(), "It has: acme, default.") {
+		if apps, err := client.For(name).Apps(t.Context()); err == nil || !strings.Contains(err.Error(), "it has acme, default.") {
 			t.Errorf("tenant %q: %v, %v", name, apps, err)
 		}
 	}

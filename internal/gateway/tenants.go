@@ -59,7 +59,7 @@ func (c *Config) Tenant(name string) (*Config, error) {
 	}
 	at := slices.IndexFunc(c.Tenants, func(t Tenant) bool { return t.Name == name })
 	if at < 0 || name == grant.DefaultTenant {
-		return nil, fmt.Errorf("%w: %q; it has %s", ErrNoTenant, name, strings.Join(c.TenantNames(), ", "))
+		return nil, fmt.Errorf("%w: %q; choose one with --tenant: it has %s", ErrNoTenant, name, strings.Join(c.TenantNames(), ", "))
 	}
 	t := c.Tenants[at]
 	view.tenant, view.displayName = t.Name, t.DisplayName
