@@ -734,6 +734,9 @@ func (s *tenants) administrate(t *testing.T) {
 	if got, err := s.run(t, home, "doctor", "--config", s.config, "--tenant", "initech"); err == nil || !strings.Contains(got, "no such tenant") {
 		t.Errorf("doctor of a tenant that is not there: %v\n%s", err, got)
 	}
+	if got := must("audit", "tail", "--data", s.data, "--kind", "app.added"); !strings.Contains(got, "acme/-") || strings.Contains(got, "globex") {
+		t.Errorf("the record does not say whose app was added:\n%s", got)
+	}
 	if got := must("audit", "tail", "--data", s.data, "--tenant", "acme", "-n", "1000", "--json"); !strings.Contains(got, `"only-acmes"`) || strings.Contains(got, `"tenant":"globex"`) || !strings.Contains(got, `"tenant":"acme"`) {
 		t.Errorf("the record of acme:\n%s", got)
 	}
