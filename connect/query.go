@@ -9,7 +9,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -73,7 +75,10 @@ type bearer struct {
 }
 
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if api := b.session.client.api; r.URL.Scheme != api.Scheme || r.URL.Host != api.Host {
+	// Other paths of the host may be other tenants', which have no business with the token.
+	api := b.session.client.api
+	beneath := strings.HasPrefix(path.Clean("/"+r.URL.Path)+"/", strings.TrimSuffix(api.Path, "/")+"/")
+	if r.URL.Scheme != api.Scheme || r.URL.Host != api.Host || !beneath {
 		return nil, errors.New("connect: this client is for the SQL API alone")
 	}
 	token, err := b.session.Token(r.Context())

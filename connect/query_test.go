@@ -310,6 +310,23 @@ func TestTheHTTPClientIsForTheAPIAlone(t *testing.T) {
 	}
 }
 
+func TestHTTPClientKeepsTheTokenInItsTenant(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	acme := i.server.URL + "/t/acme"
+	client := newApp(t, i, func(c *connect.Config) { c.API = acme }).signIn(t).HTTPClient()
+	response, err := client.Get(acme + "/v1/warehouses") // which this issuer does not have
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	for _, elsewhere := range []string{"/t/globex/v1/warehouses", "/t/acme2/v1/warehouses", "/t/acme/../globex/v1/warehouses", "/t/acme/%2e%2e/globex", "/v1/warehouses", ""} {
+		if response, err := client.Get(i.server.URL + elsewhere); err == nil || !strings.Contains(err.Error(), "for the SQL API alone") {
+			t.Errorf("%s: %v, %v", elsewhere, response, err)
+		}
+	}
+}
+
 func FuzzRows(f *testing.F) {
 	f.Add(strings.Join([]string{head, `["a",1]`, `["b",2]`, whole}, "\n"))
 	f.Add(`{"columns":[]}`)

@@ -44,40 +44,42 @@ func startGateway(t *testing.T, c gatewayConfig) *servedGateway {
 	if c.twin == "" {
 		c.twin = closedPort(t)
 	}
+	return serveConfig(t, fmt.Sprintf("http://localhost:%d", c.port), c.port, c.clientSecret, fmt.Sprintf(`upstreams:
+  - name: company
+    display_name: The company
+    issuer: %[1]s
+    client_id: shiftgrant
+    client_secret: env:UPSTREAM_SECRET
+    scopes: [openid, profile, email]
+warehouses:
+  - name: tickit
+    region: %[2]s
+    cluster: tickit
+    database: dev
+    data_api_endpoint: %[3]s
+    identity: {role_arn: "%[4]s", sts_endpoint: %[3]s}
+apps:
+  - {id: test-app, name: Test app, type: public, redirect_uris: ["%[5]s"]}
+`, c.upstream, twin.Region, c.twin, twin.RoleARN, c.redirect))
+}
+
+// serveConfig runs `shiftgrant serve` with what a configuration says beyond its addresses.
+func serveConfig(t *testing.T, gatewayURL string, port int, upstreamSecret, rooms string) *servedGateway {
+	t.Helper()
 	// A unix socket's path is short.
 	dir, err := os.MkdirTemp("", "sg-serve-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	g := &servedGateway{url: fmt.Sprintf("http://localhost:%d", c.port), data: filepath.Join(dir, "data"), log: &lockedBuffer{}}
+	g := &servedGateway{url: gatewayURL, data: filepath.Join(dir, "data"), log: &lockedBuffer{}}
 	file := filepath.Join(dir, "shiftgrant.yaml")
-	content := fmt.Sprintf(`issuer: %[1]s
-listen: 127.0.0.1:%[2]d
-data: %[3]s
-operations: {listen: "127.0.0.1:%[8]d"}
-upstreams:
-  - name: company
-    display_name: The company
-    issuer: %[4]s
-    client_id: shiftgrant
-    client_secret: env:UPSTREAM_SECRET
-    scopes: [openid, profile, email]
-warehouses:
-  - name: tickit
-    region: %[5]s
-    cluster: tickit
-    database: dev
-    data_api_endpoint: %[6]s
-    identity: {role_arn: "%[7]s", sts_endpoint: %[6]s}
-apps:
-  - {id: test-app, name: Test app, type: public, redirect_uris: ["%[9]s"]}
-`, g.url, c.port, g.data, c.upstream, twin.Region, c.twin, twin.RoleARN, freePort(t), c.redirect)
+	content := fmt.Sprintf("issuer: %s\nlisten: 127.0.0.1:%d\ndata: %s\noperations: {listen: \"127.0.0.1:%d\"}\n%s", g.url, port, g.data, freePort(t), rooms)
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	g.command = exec.Command(binary, "serve", "--config", file)
-	g.command.Env = append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(c.clientSecret, "unused"))
+	g.command.Env = append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(upstreamSecret, "unused"))
 	g.command.Stderr = g.log
 	if err := g.command.Start(); err != nil {
 		t.Fatal(err)

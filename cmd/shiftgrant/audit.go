@@ -17,6 +17,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/audit"
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
 func newAudit() *cobra.Command {
@@ -149,10 +150,11 @@ func printVerified(w io.Writer, v audit.Verified, files int, keysKnown bool) {
 }
 
 // auditFilter chooses records. Empty fields take all.
-type auditFilter struct{ person, app, kind string }
+type auditFilter struct{ tenant, person, app, kind string }
 
 func (f auditFilter) takes(r audit.Record) bool {
-	return (f.person == "" || f.person == r.Person || f.person == r.DatabaseAs) &&
+	return (f.tenant == "" || f.tenant == r.Tenant) &&
+		(f.person == "" || f.person == r.Person || f.person == r.DatabaseAs) &&
 		(f.app == "" || f.app == r.App) &&
 		(f.kind == "" || f.kind == r.Kind || strings.HasPrefix(r.Kind, f.kind+"."))
 }
@@ -197,6 +199,7 @@ func newAuditTail(data *string) *cobra.Command {
 	flags.Int64VarP(&count, "lines", "n", 20, "how many records to begin with")
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with records that come, also after the file was rotated")
 	flags.BoolVar(&asJSON, "json", false, "the lines as they are in the file")
+	flags.StringVar(&filter.tenant, "tenant", "", "of this tenant only (`name`; default: of all)")
 	flags.StringVar(&filter.person, "person", "", "of this person only (database user or `ID`)")
 	flags.StringVar(&filter.app, "app", "", "of this app only (`ID`)")
 	flags.StringVar(&filter.kind, "kind", "", "of this `KIND` only; statement takes statement.started and statement.ended")
@@ -268,8 +271,12 @@ func showTable(w io.Writer, _ string, r audit.Record) {
 	if r.Kind == "statement.ended" {
 		what = fmt.Sprintf("%s, %s, %v", counted(int(r.Rows), "row"), counted(int(r.Bytes), "byte"), r.Duration.Round(time.Millisecond))
 	}
+	who := cmp.Or(r.DatabaseAs, r.Person, "-")
+	if r.Tenant != "" && r.Tenant != grant.DefaultTenant {
+		who = r.Tenant + "/" + who
+	}
 	row := fmt.Sprintf("%s  %-18s %-12s %-14s %-10s %-12s %s", r.Time.UTC().Format("2006-01-02T15:04:05.000Z"), r.Kind,
-		cmp.Or(r.DatabaseAs, r.Person, "-"), cmp.Or(r.App, "-"), cmp.Or(r.Warehouse, "-"), outcome, what)
+		who, cmp.Or(r.App, "-"), cmp.Or(r.Warehouse, "-"), outcome, what)
 	fmt.Fprintln(w, strings.TrimRight(onTerminal(row), " "))
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shiftgrant/shiftgrant/internal/doctor"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
 func newDoctor() *cobra.Command {
@@ -40,6 +41,7 @@ The exit code is 1 if a link is broken.`,
 	}
 	flags := command.Flags()
 	flags.StringVarP(&config.File, "config", "c", "shiftgrant.yaml", "configuration `file` of the gateway")
+	flags.StringVar(&config.Tenant, "tenant", grant.DefaultTenant, "`name` of the tenant, of those in the configuration")
 	flags.StringVar(&config.As, "as", "", "the database user to be in the warehouse (default: stop before the login)")
 	flags.StringVar(&config.Email, "email", "", "that person's e-mail `address`, for identity_center (default: a running gateway knows it)")
 	return command

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +19,7 @@ func newIssuer() *cobra.Command {
 }
 
 func newIssuerExport() *cobra.Command {
-	var path string
+	var path, tenant string
 	command := &cobra.Command{
 		Use:   "export DIR",
 		Short: "Write the two files that AWS reads of a gateway it cannot reach",
@@ -32,11 +30,12 @@ on a web server or a bucket that answers at the gateway's issuer URL:
   DIR/.well-known/openid-configuration   at ISSUER/.well-known/openid-configuration
   DIR/oauth2/jwks                        at ISSUER/oauth2/jwks
 
-There is nothing secret in them. A key is published before it signs: after ` + "`shiftgrant keys rotate\nissuer`" + `, export again and put the files in place before the new key is in use.`,
+Those of other tenants than the default one are in DIR/t/NAME, as their issuers are at ISSUER/t/NAME.
+There is nothing secret in them. A key is published before it signs: after ` + "`shiftgrant keys rotate\n--issuer`" + `, export again and put the files in place before the new key is in use.`,
 		Example: "  shiftgrant issuer export --config /etc/shiftgrant.yaml ./public\n  aws s3 cp --recursive ./public s3://BUCKET/ --content-type application/json",
 		Args:    oneArgument("DIR"),
 		RunE: func(command *cobra.Command, args []string) error {
-			written, err := exportIssuer(path, args[0])
+			written, err := exportIssuers(path, tenant, args[0])
 			for _, file := range written {
 				fmt.Fprintln(command.OutOrStdout(), "wrote", file)
 			}
@@ -44,29 +43,53 @@ There is nothing secret in them. A key is published before it signs: after ` + "
 		},
 	}
 	command.Flags().StringVarP(&path, "config", "c", "shiftgrant.yaml", "configuration `file` of the gateway")
+	command.Flags().StringVar(&tenant, "tenant", "", "`name` of the tenant (default: all)")
 	return command
 }
 
-func exportIssuer(path, folder string) ([]string, error) {
+// exportIssuers writes the files of one tenant, or of all.
+func exportIssuers(path, tenant, folder string) ([]string, error) {
 	config, err := gateway.ReadConfig(path)
 	if err != nil {
 		return nil, err
 	}
-	keysFolder := config.Keys.Issuer
-	if keysFolder == "" {
-		keysFolder = filepath.Join(config.Data, "keys", "issuer")
+	names := config.TenantNames()
+	if tenant != "" {
+		names = []string{tenant}
 	}
+	var written []string
+	for _, name := range names {
+		view, err := config.Tenant(name)
+		if err != nil {
+			return written, err
+		}
+		// As the gateway lies beneath the base URL, so the files lie beneath the folder.
+		files, err := exportIssuer(view, filepath.Join(folder, strings.TrimPrefix(view.Issuer, config.Issuer)))
+		written = append(written, files...)
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func exportIssuer(config *gateway.Config, folder string) ([]string, error) {
+	keysFolder := config.SigningKeys()
 	// A key that is made here would be one that no gateway signs with.
-	if _, err := os.Stat(keysFolder); errors.Is(err, fs.ErrNotExist) {
+	made, err := gateway.HasSigningKeys(keysFolder)
+	if err != nil {
+		return nil, err
+	}
+	if !made {
 		return nil, fmt.Errorf("there are no keys in %s yet: start the gateway once", keysFolder)
 	}
 	keys, err := issuer.OpenKeys(keysFolder, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	made, err := issuer.New(issuer.Config{URL: config.Issuer, Keys: keys})
+	signer, err := issuer.New(issuer.Config{URL: config.Issuer, Keys: keys})
 	if err != nil {
 		return nil, err
 	}
-	return made.Export(folder)
+	return signer.Export(folder)
 }

@@ -59,8 +59,9 @@ sealed still opens, and upstream tokens are sealed again in the background. Keep
 key file afterwards.
 
 With --issuer, make a new key that signs assertions and ID tokens. AWS and apps keep the key set that
-they fetched for hours, so it is published now and signs later.`,
-		Example: "  shiftgrant keys rotate\n  shiftgrant keys rotate --issuer --after 48h",
+they fetched for hours, so it is published now and signs later. Each tenant (--tenant) has signing keys
+of its own; the sealing key is one for all.`,
+		Example: "  shiftgrant keys rotate\n  shiftgrant keys rotate --issuer --after 48h\n  shiftgrant keys rotate --issuer --tenant acme",
 		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if after < 0 {

@@ -8,11 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/setup"
 )
 
 func newSetup() *cobra.Command {
-	var path, as string
+	var path, as, tenant string
 	var remove bool
 	var options setup.Options
 	command := &cobra.Command{
@@ -49,7 +50,11 @@ everything is at the end of each, and is all that is printed with --remove.`,
 			if err != nil {
 				return err
 			}
-			options.Config, options.Warehouse = config, args[0]
+			view, err := config.Tenant(tenant)
+			if err != nil {
+				return usage(command, err.Error())
+			}
+			options.Config, options.Warehouse = view, args[0]
 			plan, err := setup.New(options)
 			switch {
 			case errors.Is(err, setup.ErrNoWarehouse), errors.Is(err, setup.ErrNoPrincipal):
@@ -65,6 +70,7 @@ everything is at the end of each, and is all that is printed with --remove.`,
 	flags := command.Flags()
 	flags.StringVarP(&path, "config", "c", "shiftgrant.yaml", "configuration `file` of the gateway")
 	flags.StringVar(&as, "as", "", "the `format` to print: "+setupFormats())
+	flags.StringVar(&tenant, "tenant", grant.DefaultTenant, "the `tenant` whose warehouse it is")
 	flags.BoolVar(&remove, "remove", false, "print what takes it away again")
 	flags.StringArrayVar(&options.Schemas, "schema", nil, "a `schema` that people may read (may be given again)")
 	flags.StringArrayVar(&options.People, "person", nil, "a database `user` to make (may be given again)")

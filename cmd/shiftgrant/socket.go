@@ -7,11 +7,17 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
-// overSocket gives a command and those beneath it --data, and a client for the gateway there.
+// overSocket gives a command and those beneath it --data and --tenant, and a client for the tenant of
+// the gateway there.
 func overSocket(command *cobra.Command) func() *admin.Client {
-	var data string
-	command.PersistentFlags().StringVar(&data, "data", "/var/lib/shiftgrant", "data `folder` of the gateway")
-	return func() *admin.Client { return admin.NewClient(filepath.Join(data, gateway.AdminSocket)) }
+	var data, tenant string
+	flags := command.PersistentFlags()
+	flags.StringVar(&data, "data", "/var/lib/shiftgrant", "data `folder` of the gateway")
+	flags.StringVar(&tenant, "tenant", grant.DefaultTenant, "`name` of the tenant, of those in the configuration")
+	return func() *admin.Client {
+		return admin.NewClient(filepath.Join(data, gateway.AdminSocket)).For(tenant)
+	}
 }

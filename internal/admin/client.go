@@ -19,15 +19,17 @@ import (
 // Client speaks to the gateway of a data folder.
 type Client struct {
 	socket string
+	base   string // path of the tenant, "" for the default one
 	http   *http.Client
 }
 
-// NewClient makes a client for the admin socket at path; it connects when it is used.
+// NewClient makes a client for the default tenant at the admin socket at path; it connects when it is
+// used.
 func NewClient(path string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
-	return &Client{path, &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	return &Client{path, "", &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
 // Apps lists all apps.
@@ -60,7 +62,7 @@ func (c *Client) call(ctx context.Context, method, path string, body, answer any
 			return fmt.Errorf("encode request: %w", err)
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, &content)
+	request, err := http.NewRequestWithContext(ctx, method, "http://gateway"+c.base+path, &content)
 	if err != nil {
 		return fmt.Errorf("build request: %w", err)
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -17,11 +18,15 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 )
 
 func checkConfiguration(ctx context.Context, v *visit) finding {
 	config, err := gateway.ReadConfig(v.config.File)
+	if err == nil {
+		config, err = config.Tenant(cmp.Or(v.config.Tenant, grant.DefaultTenant))
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(err.Error(), "read configuration"), errors.Is(err, fs.ErrPermission):
@@ -111,8 +116,8 @@ func checkFolder(path string) *finding {
 func secretFiles(config *gateway.Config) ([]string, error) {
 	var paths []string
 	folders := []string{filepath.Join(config.Data, "keys")}
-	if config.Keys.Issuer != "" {
-		folders = append(folders, config.Keys.Issuer)
+	if !strings.HasPrefix(config.SigningKeys(), folders[0]+string(filepath.Separator)) {
+		folders = append(folders, config.SigningKeys())
 	}
 	for _, folder := range folders {
 		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {

@@ -74,7 +74,8 @@ func (r *Report) Broken() []Result {
 
 // Config says what to look at, and as whom.
 type Config struct {
-	File string // the gateway's configuration
+	File   string // the gateway's configuration
+	Tenant string // "" is the default one
 	// Warehouse is the one to look at; "" is all of them.
 	Warehouse string
 	// As is the database user to be in the warehouse; "" ends each way before the login. Email is

@@ -72,7 +72,7 @@ func (e *examination) findPerson(ctx context.Context) {
 	e.person = person{id: "per_" + sessionName, databaseUser: e.config.As, email: e.config.Email}
 	ctx, cancel := context.WithTimeout(ctx, socketTime)
 	defer cancel()
-	people, err := admin.NewClient(filepath.Join(e.gateway.Data, gateway.AdminSocket)).People(ctx)
+	people, err := admin.NewClient(filepath.Join(e.gateway.Data, gateway.AdminSocket)).For(e.gateway.TenantName()).People(ctx)
 	e.running = err == nil
 	for _, p := range people {
 		if e.config.As != "" && p.DatabaseUser == e.config.As {

@@ -46,7 +46,7 @@ func (c *Config) checkAudit() error {
 }
 
 func (g *Gateway) openAudit() error {
-	key, err := openAuditKeys(g.config.Data, &g.keys.files)
+	key, err := openAuditKeys(g.config.Data, g.keys.files)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (c *connector) spools() bool {
 	case c.dataAPI == nil || c.config.Background == backgroundSpool:
 		return true
 	}
-	return c.gateway.config.Store.DSN.Secret().Reveal() == ""
+	return c.tenant.config.Store.DSN.Secret().Reveal() == ""
 }
 
 // checkBackground refuses what cannot be at all. A wire that cannot be reached at start leaves the
@@ -69,7 +69,7 @@ type spooled struct {
 
 func (c *connector) spooled(person grant.Person, pool *wire.Pool) redshift.Session {
 	owner := spool.Owner{Tenant: person.Tenant, Person: person.ID, Warehouse: c.config.Name}
-	return spooled{pool, c.gateway.spool.For(owner, pool)}
+	return spooled{pool, c.tenant.spool.For(owner, pool)}
 }
 
 // both runs statements straight on the wire, and those that outlive their request by the Data API,

@@ -22,7 +22,8 @@ import (
 // read by a test, so that it stays true.
 type Config struct {
 	// Issuer is the public URL of the gateway, without a path. Everything that leaves the
-	// gateway is built from it, never from a request's headers.
+	// gateway is built from it, never from a request's headers. In a tenant's view, see
+	// Config.Tenant, it is the tenant's.
 	Issuer string `yaml:"issuer"`
 	Listen string `yaml:"listen"`
 	// Data is the folder of the database, the keys, the audit record and the admin socket.
@@ -43,6 +44,11 @@ type Config struct {
 	// TrustedProxies are networks whose X-Forwarded-For is taken, to tell callers apart for limits
 	// and for nothing else.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Tenants are more organisations, each at a path of its own. The keys above are of the default
+	// one, or of all.
+	Tenants []Tenant `yaml:"tenants"`
+
+	tenant, displayName string // of a tenant's view
 
 	draft bool // it may lack what is not made yet: see ReadDraft
 }
@@ -271,6 +277,16 @@ func (c *Config) check() error {
 	if err := c.checkServer(); err != nil {
 		return err
 	}
+	if c.hasDefaultTenant() {
+		if err := c.checkRooms(); err != nil {
+			return err
+		}
+	}
+	return c.checkTenants()
+}
+
+// checkRooms checks what each tenant has of its own.
+func (c *Config) checkRooms() error {
 	if err := c.checkUpstreams(); err != nil {
 		return err
 	}

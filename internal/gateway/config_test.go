@@ -191,6 +191,7 @@ func TestADraftMayLackWhatIsNotMadeYet(t *testing.T) {
 func TestDocumentedConfigurationIsGood(t *testing.T) {
 	t.Setenv("OKTA_CLIENT_SECRET", "a")
 	t.Setenv("STARGAZER_CLIENT_SECRET", "b")
+	t.Setenv("ACME_CLIENT_SECRET", "c")
 	page, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)

@@ -16,22 +16,22 @@ import (
 const handedOutLife = 15 * time.Minute
 
 // openCredentials opens the door for what the operator gives, if anything.
-func (g *Gateway) openCredentials() error {
+func (t *tenant) openCredentials() error {
 	given := map[string]credentials.Warehouse{}
-	for _, w := range g.config.Warehouses {
+	for _, w := range t.config.Warehouses {
 		if len(w.Credentials) == 0 {
 			continue
 		}
-		warehouse, err := g.connectors[w.Name].handOut()
+		warehouse, err := t.connectors[w.Name].handOut()
 		if err != nil {
 			return fmt.Errorf("warehouse %s: %w", w.Name, err)
 		}
 		given[w.Name] = warehouse
 	}
 	var err error
-	g.credentials, err = credentials.New(credentials.Config{
-		Authenticator: g.oauth, Warehouses: given, Audit: countedAudit{g.audit, g.metrics},
-		ResourceMetadata: g.config.Issuer + "/.well-known/oauth-protected-resource", Logger: g.logger, Now: g.now,
+	t.credentials, err = credentials.New(credentials.Config{
+		Authenticator: t.oauth, Warehouses: given, Audit: countedAudit{t.audit, t.metrics},
+		Base: t.config.base(), ResourceMetadata: t.oauth.ResourceMetadataURL(), Logger: t.logger, Now: t.now,
 	})
 	return err
 }

@@ -63,16 +63,29 @@ type Gateway struct {
 	// closers end what was opened, the last first.
 	closers []func() error
 
-	store      *store.Store
-	audit      *audit.Log
-	keys       keyRing
+	store   *store.Store
+	audit   *audit.Log
+	keys    keyRing
+	aws     *http.Client // of the Data API
+	quotas  *dataapi.Quotas
+	spool   *spool.Spool
+	tenants []*tenant
+}
+
+// A tenant is the gateway as one organisation has it: rooms of its own over what all share. Its
+// configuration is a view in which it is the whole gateway, and its keys are its own, so that no
+// room has to know of other tenants to keep out of them.
+type tenant struct {
+	*Gateway
+	config Config // in place of the whole one
+	logger *slog.Logger
+	keys   *keyRing
+
 	issuer     *issuer.Issuer
 	pages      *pages.Pages
 	signIn     *signin.SignIn
 	connectors map[string]*connector
 	orphans    *orphans.Register
-	spool      *spool.Spool
-	quotas     *dataapi.Quotas
 	warehouses *warehouse.Warehouses
 	oauth      *oauth.Server
 	sqlAPI     *sqlapi.API
@@ -104,22 +117,90 @@ func (g *Gateway) build(public net.Listener) error {
 	if err := g.config.check(); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	for _, step := range []func() error{g.openData, g.openIssuer, g.openPages, g.openSignIn, g.openWarehouses, g.openOAuth, g.openSQLAPI, g.openCredentials, g.registerApps} {
+	for _, step := range []func() error{g.openData, g.openSpool, g.openTenants} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	mux, operations := http.NewServeMux(), http.NewServeMux()
-	g.oauth.Register(mux)
-	g.signIn.Register(mux)
-	g.sqlAPI.Register(mux)
-	g.credentials.Register(mux)
-	mux.Handle("GET "+pages.AssetsPath, g.pages.Assets())
-	mux.HandleFunc("/", g.pages.NotFound)
+	g.registerTenants(mux)
 	g.registerHealth(mux)
 	g.registerHealth(operations)
 	operations.Handle("GET /metrics", g.metrics.handler())
+	g.metrics.showLimits(g.config.Limits, g.usage)
 	return g.listen(public, g.publicHandler(mux), operations, g.adminHandler())
+}
+
+// openTenants builds the rooms of each.
+func (g *Gateway) openTenants() error {
+	g.aws = dataapi.NewHTTPClient()
+	g.closers = append(g.closers, func() error { g.aws.CloseIdleConnections(); return nil })
+	g.quotas = dataapi.NewQuotas(nil, g.now)
+	for _, name := range g.config.TenantNames() {
+		view, err := g.config.Tenant(name)
+		if err != nil {
+			return err
+		}
+		t := &tenant{Gateway: g, config: *view, logger: g.logger}
+		if name != grant.DefaultTenant {
+			t.logger = g.logger.With("tenant", name)
+		}
+		if err := t.open(); err != nil {
+			return t.named(err)
+		}
+		g.tenants = append(g.tenants, t)
+	}
+	for _, t := range g.tenants { // last: a start that fails has taken no app away
+		if err := t.registerApps(); err != nil {
+			return t.named(err)
+		}
+	}
+	return nil
+}
+
+// named says in which tenant something failed, where there may be several.
+func (t *tenant) named(err error) error {
+	if t.config.tenant == grant.DefaultTenant {
+		return err
+	}
+	return fmt.Errorf("tenant %s: %w", t.config.tenant, err)
+}
+
+func (t *tenant) open() error {
+	for _, step := range []func() error{t.openKeys, t.openIssuer, t.openPages, t.openSignIn, t.openWarehouses, t.openOAuth, t.openSQLAPI, t.openCredentials} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// registerTenants mounts the rooms. Beneath a tenant nothing leads to another: what is not there is
+// not found by the tenant's own page, and of a tenant that is not there nothing is said at all.
+func (g *Gateway) registerTenants(mux *http.ServeMux) {
+	for _, t := range g.tenants {
+		t.oauth.Register(mux)
+		t.signIn.Register(mux)
+		t.sqlAPI.Register(mux)
+		t.credentials.Register(mux)
+		mux.HandleFunc(t.config.base()+"/", t.pages.NotFound)
+	}
+	if g.tenants[0].config.tenant != grant.DefaultTenant {
+		mux.HandleFunc("/", http.NotFound)
+	}
+	if len(g.config.Tenants) > 0 {
+		mux.HandleFunc(tenantsPath, http.NotFound)
+	}
+	mux.Handle("GET "+pages.AssetsPath, g.tenants[0].pages.Assets())
+}
+
+// usage is that of all tenants.
+func (g *Gateway) usage() warehouse.Usage {
+	var all warehouse.Usage
+	for _, t := range g.tenants {
+		all = all.Plus(t.warehouses.Usage())
+	}
+	return all
 }
 
 // Close ends what New opened, for a gateway that was not run.
@@ -177,23 +258,28 @@ func (g *Gateway) openKMS() (*kms.Key, error) {
 	return kms.New(kms.Config{KeyARN: config.Key, Endpoint: config.Endpoint, Credentials: own, Now: g.now})
 }
 
-func (g *Gateway) openIssuer() error {
+func (t *tenant) openKeys() (err error) {
+	t.keys, err = t.Gateway.keys.of(&t.config)
+	return err
+}
+
+func (t *tenant) openIssuer() error {
 	var err error
-	if g.keys.issuer, err = issuer.OpenKeys(g.keys.issuerFolder, g.now()); err != nil {
+	if t.keys.issuer, err = issuer.OpenKeys(t.keys.issuerFolder, t.now()); err != nil {
 		return err
 	}
-	g.issuer, err = issuer.New(issuer.Config{URL: g.config.Issuer, Keys: g.keys.issuer, ReservedAudiences: g.config.audiences(), Now: g.now})
+	t.issuer, err = issuer.New(issuer.Config{URL: t.config.Issuer, Keys: t.keys.issuer, ReservedAudiences: t.config.audiences(), Now: t.now})
 	return err
 }
 
-func (g *Gateway) openPages() (err error) {
-	g.pages, err = pages.New(pages.Config{BaseURL: g.config.Issuer, Logger: g.logger})
+func (t *tenant) openPages() (err error) {
+	t.pages, err = pages.New(pages.Config{BaseURL: t.config.Issuer, Name: t.config.displayName, Logger: t.logger})
 	return err
 }
 
-func (g *Gateway) openSignIn() error {
-	upstreams := make([]signin.Upstream, 0, len(g.config.Upstreams))
-	for _, u := range g.config.Upstreams {
+func (t *tenant) openSignIn() error {
+	upstreams := make([]signin.Upstream, 0, len(t.config.Upstreams))
+	for _, u := range t.config.Upstreams {
 		parameters := url.Values{}
 		for name, value := range u.AuthorizeParameters {
 			parameters.Set(name, value)
@@ -201,19 +287,19 @@ func (g *Gateway) openSignIn() error {
 		upstreams = append(upstreams, signin.Upstream{
 			Name: u.Name, DisplayName: u.DisplayName, Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Secret(),
 			Scopes: u.Scopes, AuthorizeParameters: parameters,
-			CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage), Lends: g.config.lendsTokens(u.Name),
+			CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage), Lends: t.config.lendsTokens(u.Name),
 			DatabaseUser: signin.DatabaseUser{Claim: u.DatabaseUser.Claim, LocalPart: u.DatabaseUser.LocalPart, Deny: u.DatabaseUser.Deny},
 		})
 	}
-	key, before, err := g.keys.derive("sign-in sessions")
+	key, before, err := t.keys.derive("sign-in sessions")
 	if err != nil {
 		return err
 	}
-	g.signIn, err = signin.New(signin.Config{
-		BaseURL: g.config.Issuer, Tenant: grant.DefaultTenant, Upstreams: upstreams, People: g.store,
-		Sessions: browserSessions{g.store.Sessions()}, Tokens: g.store, Envelope: seal.Envelope{Wrapper: g.keys.ring}, Holder: holderName(),
-		Key: key, PreviousKeys: before, Pages: g.pages, Audit: countedAudit{g.audit, g.metrics},
-		Lifetime: time.Duration(g.config.Lifetimes.Session), Logger: g.logger, Now: g.now,
+	t.signIn, err = signin.New(signin.Config{
+		BaseURL: t.config.Issuer, Tenant: t.config.tenant, Upstreams: upstreams, People: t.store,
+		Sessions: browserSessions{t.store.Sessions()}, Tokens: t.store, Envelope: seal.Envelope{Wrapper: t.keys.ring}, Holder: holderName(),
+		Key: key, PreviousKeys: before, Pages: t.pages, Audit: countedAudit{t.audit, t.metrics},
+		Lifetime: time.Duration(t.config.Lifetimes.Session), Logger: t.logger, Now: t.now,
 	})
 	return err
 }
@@ -227,65 +313,73 @@ func holderName() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-func (g *Gateway) openOAuth() error {
-	shown := make([]pages.Warehouse, 0, len(g.config.Warehouses))
-	for _, w := range g.config.Warehouses {
+func (t *tenant) openOAuth() error {
+	shown := make([]pages.Warehouse, 0, len(t.config.Warehouses))
+	for _, w := range t.config.Warehouses {
 		shown = append(shown, pages.Warehouse{Name: w.Name, DisplayName: w.DisplayName, Description: w.Description, GivesCredentials: len(w.Credentials) > 0})
 	}
-	proxies, err := g.config.proxies()
+	proxies, err := t.config.proxies()
 	if err != nil {
 		return err
 	}
-	g.oauth, err = oauth.New(oauth.Config{
-		Issuer: g.config.Issuer, Tenant: grant.DefaultTenant, Warehouses: shown,
-		Store: g.store, SignIn: g.signIn, Issue: g.issuer, Audit: countedAudit{g.audit, g.metrics}, Pages: g.pages,
-		Ring: g.keys.ring, RotationKeys: g.keys.rotation,
-		AccessTokenLifetime:     time.Duration(g.config.Lifetimes.AccessToken),
-		RefreshIdleLifetime:     time.Duration(g.config.Lifetimes.RefreshIdle),
-		GrantLifetime:           time.Duration(g.config.Lifetimes.Grant),
-		TokenRequestsPerMinute:  g.config.Limits.TokenRequestsPerMinute,
-		FailedClientAuthPerHour: g.config.Limits.FailedClientAuthPerHour,
-		StillWelcome:            g.signIn.StillWelcome,
-		DeviceApps:              g.config.deviceApps(),
+	t.oauth, err = oauth.New(oauth.Config{
+		Issuer: t.config.Issuer, Tenant: t.config.tenant, Warehouses: shown,
+		Store: t.store, SignIn: t.signIn, Issue: t.issuer, Audit: countedAudit{t.audit, t.metrics}, Pages: t.pages,
+		Ring: t.keys.ring, RotationKeys: t.keys.rotation,
+		AccessTokenLifetime:     time.Duration(t.config.Lifetimes.AccessToken),
+		RefreshIdleLifetime:     time.Duration(t.config.Lifetimes.RefreshIdle),
+		GrantLifetime:           time.Duration(t.config.Lifetimes.Grant),
+		TokenRequestsPerMinute:  t.config.Limits.TokenRequestsPerMinute,
+		FailedClientAuthPerHour: t.config.Limits.FailedClientAuthPerHour,
+		StillWelcome:            t.signIn.StillWelcome,
+		DeviceApps:              t.config.deviceApps(),
 		ClientAddress:           proxies.CallerAddress,
-		Now:                     g.now, Logger: g.logger,
+		Now:                     t.now, Logger: t.logger,
 	})
 	return err
 }
 
-func (g *Gateway) openSQLAPI() (err error) {
-	g.sqlAPI, err = sqlapi.New(sqlapi.Config{
-		Authenticator: g.oauth, Warehouses: g.warehouses, Statements: g.store,
-		ResourceMetadata: g.config.Issuer + "/.well-known/oauth-protected-resource",
-		MaxBody:          g.config.Limits.RequestBody, Logger: g.logger, Now: g.now,
+func (t *tenant) openSQLAPI() (err error) {
+	t.sqlAPI, err = sqlapi.New(sqlapi.Config{
+		Authenticator: t.oauth, Warehouses: t.warehouses, Statements: t.store,
+		Base: t.config.base(), ResourceMetadata: t.oauth.ResourceMetadataURL(),
+		MaxBody: t.config.Limits.RequestBody, Logger: t.logger, Now: t.now,
 	})
 	return err
 }
 
 func (g *Gateway) adminHandler() http.Handler {
+	handlers := map[string]http.Handler{}
+	for _, t := range g.tenants {
+		handlers[t.config.tenant] = t.adminHandler()
+	}
+	return admin.Tenants(handlers, g.logger)
+}
+
+func (t *tenant) adminHandler() http.Handler {
 	return admin.Handler(admin.Config{
-		Store: g.store, Keys: &adminKeys{&g.keys, g.now}, Tenant: grant.DefaultTenant, Now: g.now, Logger: g.logger,
-		CheckID: func(id string) error { return CheckAppID(id, g.config.audiences()) },
-		Audit:   countedAudit{g.audit, g.metrics}.Write,
+		Store: t.store, Keys: &adminKeys{t.keys, t.now}, Tenant: t.config.tenant, Now: t.now, Logger: t.logger,
+		CheckID: func(id string) error { return CheckAppID(id, t.config.audiences()) },
+		Audit:   countedAudit{t.audit, t.metrics}.Write,
 	})
 }
 
 // registerApps makes the store agree with the configuration file: its apps are there as it says,
 // and those that it no longer has are gone, with their grants.
-func (g *Gateway) registerApps() error {
+func (t *tenant) registerApps() error {
 	ctx := context.Background()
 	configured := map[string]bool{}
-	for _, a := range g.config.Apps {
+	for _, a := range t.config.Apps {
 		configured[a.ID] = true
-		app, err := g.configuredApp(ctx, a)
+		app, err := t.configuredApp(ctx, a)
 		if err != nil {
 			return err
 		}
-		if err := g.store.PutApp(ctx, app); err != nil {
+		if err := t.store.PutApp(ctx, app); err != nil {
 			return fmt.Errorf("register app %s: %w", a.ID, err)
 		}
 	}
-	stored, err := g.store.Apps(ctx, grant.DefaultTenant)
+	stored, err := t.store.Apps(ctx, t.config.tenant)
 	if err != nil {
 		return fmt.Errorf("list apps: %w", err)
 	}
@@ -293,11 +387,11 @@ func (g *Gateway) registerApps() error {
 		if app.Origin != grant.FromConfig || configured[app.ID] {
 			continue
 		}
-		g.logger.Warn("app is no longer in the configuration: removed, its grants are revoked", "app", app.ID)
-		if err := (countedAudit{g.audit, g.metrics}).Write(ctx, audit.Record{Kind: "app.removed", Tenant: grant.DefaultTenant, App: app.ID, Outcome: "by configuration"}); err != nil {
+		t.logger.Warn("app is no longer in the configuration: removed, its grants are revoked", "app", app.ID)
+		if err := (countedAudit{t.audit, t.metrics}).Write(ctx, audit.Record{Kind: "app.removed", Tenant: t.config.tenant, App: app.ID, Outcome: "by configuration"}); err != nil {
 			return fmt.Errorf("remove app %s: %w", app.ID, err)
 		}
-		if err := g.store.RemoveApp(ctx, grant.DefaultTenant, app.ID, g.now()); err != nil {
+		if err := t.store.RemoveApp(ctx, t.config.tenant, app.ID, t.now()); err != nil {
 			return fmt.Errorf("remove app %s: %w", app.ID, err)
 		}
 	}
@@ -305,8 +399,8 @@ func (g *Gateway) registerApps() error {
 }
 
 // configuredApp refuses to take over an app that somebody registered at the socket.
-func (g *Gateway) configuredApp(ctx context.Context, a App) (grant.App, error) {
-	stored, err := g.store.App(ctx, grant.DefaultTenant, a.ID)
+func (t *tenant) configuredApp(ctx context.Context, a App) (grant.App, error) {
+	stored, err := t.store.App(ctx, t.config.tenant, a.ID)
 	if err != nil && !errors.Is(err, grant.ErrNotFound) {
 		return grant.App{}, fmt.Errorf("look up app %s: %w", a.ID, err)
 	}
@@ -314,12 +408,12 @@ func (g *Gateway) configuredApp(ctx context.Context, a App) (grant.App, error) {
 		return grant.App{}, fmt.Errorf("app %s of the configuration was registered by `shiftgrant apps add` before: rename one of them, or remove that one first", a.ID)
 	}
 	app := grant.App{
-		Tenant: grant.DefaultTenant, ID: a.ID, Name: a.Name, Homepage: a.Homepage, Type: grant.ClientType(a.Type),
-		RedirectURIs: a.RedirectURIs, Scopes: a.Scopes, Origin: grant.FromConfig, CreatedAt: g.now(),
+		Tenant: t.config.tenant, ID: a.ID, Name: a.Name, Homepage: a.Homepage, Type: grant.ClientType(a.Type),
+		RedirectURIs: a.RedirectURIs, Scopes: a.Scopes, Origin: grant.FromConfig, CreatedAt: t.now(),
 		AccessTokenLifetime: time.Duration(a.AccessTokenLifetime), RefreshIdleLifetime: time.Duration(a.RefreshIdleLifetime), RefreshTotalLifetime: time.Duration(a.RefreshLifetime),
 	}
 	if value := a.Secret.Secret(); !value.IsZero() {
-		app.Secrets = []grant.AppSecret{{ID: "config", Hash: grant.HashToken(value.Reveal()), CreatedAt: g.now()}}
+		app.Secrets = []grant.AppSecret{{ID: "config", Hash: grant.HashToken(value.Reveal()), CreatedAt: t.now()}}
 	}
 	return app, nil
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 	"github.com/shiftgrant/shiftgrant/internal/signin"
@@ -233,7 +232,7 @@ func (c *connector) assertion() func(context.Context, identity.Subject) (secret.
 
 // assert signs an assertion of the gateway's own.
 func (c *connector) assert(ctx context.Context, subject identity.Subject) (secret.Text, error) {
-	return c.gateway.issuer.Assertion(ctx, issuer.Subject{
+	return c.tenant.issuer.Assertion(ctx, issuer.Subject{
 		ID: subject.ID, Audience: c.config.Identity.Audience, Email: subject.Email, DatabaseUser: subject.DatabaseUser,
 	})
 }
@@ -243,15 +242,15 @@ var errOnlyRunning = errors.New("the token is the person's own, and only a gatew
 
 // tokensOf are what the upstream last gave about a person.
 func (c *connector) tokensOf(ctx context.Context, subject identity.Subject) (signin.Lent, error) {
-	g := c.gateway
-	if g.signIn == nil {
+	t := c.tenant
+	if t.signIn == nil {
 		return signin.Lent{}, errOnlyRunning
 	}
-	person, err := g.store.Person(ctx, grant.DefaultTenant, subject.ID)
+	person, err := t.store.Person(ctx, t.config.tenant, subject.ID)
 	if err != nil {
 		return signin.Lent{}, fmt.Errorf("find person: %w", err)
 	}
-	lent, err := g.signIn.Lend(ctx, person, c.config.Identity.Upstream)
+	lent, err := t.signIn.Lend(ctx, person, c.config.Identity.Upstream)
 	if err != nil {
 		return signin.Lent{}, &redshift.AccessError{Step: "get the person's token from " + c.config.Identity.Upstream, Err: err}
 	}

@@ -12,15 +12,17 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/kms"
 	"github.com/shiftgrant/shiftgrant/internal/seal"
 )
 
-// keyRing are the gateway's own keys.
+// keyRing are the gateway's own keys, as one tenant has them. What seals is the same for all, since
+// each sealed value is for its tenant; what signs, and what is derived, is the tenant's own.
 type keyRing struct {
-	mu       sync.Mutex // held while a key file is changed
-	files    keyFiles
+	mu       *sync.Mutex // held while a key file is changed
+	files    *keyFiles
 	sealPath string
 	sealed   SecretRef // in place of the file, where it is configured
 
@@ -28,15 +30,32 @@ type keyRing struct {
 	start    []seal.Key // of the ring when the gateway started, the newest last
 	rotation []seal.Key
 
+	tenant       string
 	issuerFolder string
 	issuer       *issuer.Keys
 }
 
+// of are the keys for a tenant. Its issuer's are still to be opened.
+func (k *keyRing) of(view *Config) (*keyRing, error) {
+	own := *k
+	own.tenant, own.issuerFolder = view.tenant, view.SigningKeys()
+	if own.tenant == grant.DefaultTenant {
+		return &own, nil
+	}
+	own.rotation = make([]seal.Key, 0, len(k.rotation))
+	for _, key := range k.rotation {
+		derived, err := hkdf.Key(sha256.New, key.Bytes, nil, "shiftgrant rotation of tenant "+own.tenant, seal.KeySize)
+		if err != nil {
+			return nil, fmt.Errorf("derive the rotation key of tenant %s: %w", own.tenant, err)
+		}
+		own.rotation = append(own.rotation, seal.Key{Version: key.Version, Bytes: derived})
+	}
+	return &own, nil
+}
+
 func (k *keyRing) open(folder string, config Keys, service *kms.Key) error {
-	k.files.kms = service
+	k.mu, k.files = &sync.Mutex{}, &keyFiles{kms: service}
 	k.sealPath, k.sealed = filepath.Join(folder, "keys", "seal"), config.Seal
-	k.issuerFolder = config.Issuer
-	setDefault(&k.issuerFolder, filepath.Join(folder, "keys", "issuer"))
 	var err error
 	if k.start, err = k.readSeal(); err != nil {
 		return err
@@ -80,8 +99,11 @@ func (k *keyRing) reload(now time.Time, logger *slog.Logger) {
 }
 
 // derive gives a part a key of its own, so that what one part seals no other opens, and those
-// that it had from earlier versions.
+// that it had from earlier versions. No tenant opens what another's parts sealed.
 func (k *keyRing) derive(purpose string) (key []byte, before [][]byte, err error) {
+	if k.tenant != grant.DefaultTenant {
+		purpose += " of tenant " + k.tenant
+	}
 	newest := k.ring.Newest()
 	for _, version := range k.start {
 		derived, err := hkdf.Key(sha256.New, version.Bytes, nil, "shiftgrant "+purpose, seal.KeySize)

@@ -15,18 +15,18 @@ import (
 )
 
 // openOrphans keeps in the store what runs in warehouses. It ends after them.
-func (g *Gateway) openOrphans() {
-	g.connectors = map[string]*connector{}
-	g.orphans = orphans.New(orphans.Config{
-		Store: g.store, Ring: g.keys.ring, Tenant: grant.DefaultTenant, Holder: holderName() + "/" + grant.NewID("run"), Stop: g.stopOrphan,
-		Logger: g.logger, Now: g.now,
+func (t *tenant) openOrphans() {
+	t.connectors = map[string]*connector{}
+	t.orphans = orphans.New(orphans.Config{
+		Store: t.store, Ring: t.keys.ring, Tenant: t.config.tenant, Holder: holderName() + "/" + grant.NewID("run"), Stop: t.stopOrphan,
+		Logger: t.logger, Now: t.now,
 	})
-	g.closers = append(g.closers, func() error { g.orphans.Close(); return nil })
+	t.closers = append(t.closers, func() error { t.orphans.Close(); return nil })
 }
 
 // stopOrphan stops what a gateway that died has left.
-func (g *Gateway) stopOrphan(ctx context.Context, left grant.Running, trace []byte) error {
-	c := g.connectors[left.Warehouse]
+func (t *tenant) stopOrphan(ctx context.Context, left grant.Running, trace []byte) error {
+	c := t.connectors[left.Warehouse]
 	if c == nil {
 		return errors.New("the warehouse is not configured any more")
 	}
@@ -51,7 +51,7 @@ func (c *connector) cancelByDataAPI(ctx context.Context, left grant.Running, id 
 	if c.dataAPI == nil {
 		return errors.New("the warehouse is not reached by the Data API any more")
 	}
-	person, err := c.gateway.store.Person(ctx, left.Tenant, left.PersonID)
+	person, err := c.tenant.store.Person(ctx, left.Tenant, left.PersonID)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (c *connector) opened(person grant.Person) func(context.Context, wire.Trace
 		if err != nil {
 			return nil, err
 		}
-		return c.gateway.orphans.Add(ctx, person, c.config.Name, grant.RunningConnection, text)
+		return c.tenant.orphans.Add(ctx, person, c.config.Name, grant.RunningConnection, text)
 	}
 }
 
@@ -80,7 +80,7 @@ func (c *connector) opened(person grant.Person) func(context.Context, wire.Trace
 // result, which it does not make longer.
 func (c *connector) started(person grant.Person) func(string) func() {
 	return func(id string) func() {
-		return c.gateway.orphans.AddSoon(person, c.config.Name, grant.RunningStatement, []byte(id))
+		return c.tenant.orphans.AddSoon(person, c.config.Name, grant.RunningStatement, []byte(id))
 	}
 }
 

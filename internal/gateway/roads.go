@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,31 +18,40 @@ import (
 // Roads are the ways into the warehouses as a gateway of this configuration would go them, for
 // somebody who wants to know where a way ends. They need no running gateway, hinder none, and change
 // nothing in the data folder.
-type Roads struct{ gateway *Gateway }
+type Roads struct{ tenant *tenant }
 
 // ErrNoKeys says that no gateway has started on the data folder, so that there is no key to sign with.
 var ErrNoKeys = errors.New("there is no signing key yet: a gateway makes one when it first starts")
 
-// OpenRoads reads the issuer's keys.
+// OpenRoads reads the issuer's keys. The configuration is of one tenant, as Config.Tenant gives it.
 func OpenRoads(config Config, now func() time.Time) (*Roads, error) {
-	g := &Gateway{config: config, logger: slog.New(slog.DiscardHandler), now: now, metrics: newMetrics("")}
-	folder := config.Keys.Issuer
-	setDefault(&folder, filepath.Join(config.Data, "keys", "issuer"))
-	if entries, err := os.ReadDir(folder); errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil, ErrNoKeys
-	} else if err != nil {
+	logger := slog.New(slog.DiscardHandler)
+	t := &tenant{Gateway: &Gateway{config: config, logger: logger, now: now, metrics: newMetrics("")}, config: config, logger: logger}
+	t.keys = &keyRing{issuerFolder: config.SigningKeys()}
+	if made, err := HasSigningKeys(t.keys.issuerFolder); err != nil {
 		return nil, err
+	} else if !made {
+		return nil, ErrNoKeys
 	}
-	g.keys.issuerFolder = folder
-	return &Roads{g}, g.openIssuer()
+	return &Roads{t}, t.openIssuer()
+}
+
+// HasSigningKeys reports whether there are keys in a folder. Those of other tenants are in folders in
+// it.
+func HasSigningKeys(folder string) (bool, error) {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool { return !entry.IsDir() }), err
 }
 
 // Close ends what was opened on the way.
-func (r *Roads) Close() error { return r.gateway.Close() }
+func (r *Roads) Close() error { return r.tenant.Close() }
 
 // SigningKey is the id of the key that signs assertions.
 func (r *Roads) SigningKey() string {
-	for _, key := range r.gateway.keys.issuer.List(r.gateway.now()) {
+	for _, key := range r.tenant.keys.issuer.List(r.tenant.now()) {
 		if key.Signs {
 			return key.ID
 		}
@@ -52,12 +61,12 @@ func (r *Roads) SigningKey() string {
 
 // IssuerOf is the issuer URL of the assertions for a warehouse.
 func (r *Roads) IssuerOf(w Warehouse) string {
-	for _, u := range r.gateway.config.Upstreams {
+	for _, u := range r.tenant.config.Upstreams {
 		if w.Identity.Assertion == assertionUpstream && u.Name == w.Identity.Upstream {
 			return u.Issuer
 		}
 	}
-	return r.gateway.issuer.URL()
+	return r.tenant.issuer.URL()
 }
 
 // A Road is one person's way into one warehouse, in pieces.
@@ -77,8 +86,8 @@ func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
 		w.Transport = "wire" // a port that cannot be reached is a finding, and no reason to do without
 	}
 	client := dataapi.NewHTTPClient()
-	r.gateway.closers = append(r.gateway.closers, func() error { client.CloseIdleConnections(); return nil })
-	c, err := r.gateway.connector(w, client)
+	r.tenant.closers = append(r.tenant.closers, func() error { client.CloseIdleConnections(); return nil })
+	c, err := r.tenant.connector(w, client)
 	if err != nil {
 		return Road{}, err
 	}

@@ -88,8 +88,11 @@ func (g *Gateway) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		g.keys.reload(g.now(), g.logger)
-		if resealed, err := g.signIn.Reseal(ctx); err != nil {
+		for _, t := range g.tenants {
+			t.keys.reload(t.now(), t.logger)
+		}
+		// Any tenant's room does it for all: the tokens are in one table, and say whose they are.
+		if resealed, err := g.tenants[0].signIn.Reseal(ctx); err != nil {
 			g.logger.Error("seal upstream tokens by the newest key", "error", err)
 		} else if resealed > 0 {
 			g.logger.Info("sealed upstream tokens by the newest key", "tokens", resealed)

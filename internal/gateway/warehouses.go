@@ -19,49 +19,42 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
 )
 
-func (g *Gateway) openWarehouses() error {
-	client := dataapi.NewHTTPClient()
-	g.closers = append(g.closers, func() error { client.CloseIdleConnections(); return nil })
-	g.quotas = dataapi.NewQuotas(nil, g.now)
-	g.openOrphans()
-	if err := g.openSpool(); err != nil {
-		return err
-	}
-	all := make([]warehouse.Warehouse, 0, len(g.config.Warehouses))
-	for _, w := range g.config.Warehouses {
-		connector, err := g.connector(w, client)
+func (t *tenant) openWarehouses() error {
+	t.openOrphans()
+	all := make([]warehouse.Warehouse, 0, len(t.config.Warehouses))
+	for _, w := range t.config.Warehouses {
+		connector, err := t.connector(w, t.aws)
 		if err == nil {
 			err = connector.checkBackground()
 		}
 		if err != nil {
 			return fmt.Errorf("warehouse %s: %w", w.Name, err)
 		}
-		g.connectors[w.Name] = connector
+		t.connectors[w.Name] = connector
 		all = append(all, warehouse.Warehouse{
 			Name: w.Name, DisplayName: w.DisplayName, Description: w.Description, Region: w.Region, Database: w.Database,
 			Transport: connector.transport(), Connector: connector,
 		})
 	}
 	var err error
-	g.warehouses, err = warehouse.New(warehouse.Config{
-		Warehouses: all, Audit: countedAudit{g.audit, g.metrics}, Grants: g.store, HashStatements: g.config.Audit.Statements == "hash",
-		MaxConcurrentPerPerson: g.config.Limits.StatementsPerPerson, MaxConcurrentPerWarehouse: g.config.Limits.StatementsPerWarehouse,
-		StatementTimeout: time.Duration(g.config.Limits.StatementTimeout), MaxRows: g.config.Limits.RowsPerStatement,
-		MaxPerMinutePerPerson: g.config.Limits.StatementsPerPersonMinute, QueueWait: time.Duration(g.config.Limits.QueueWait),
-		MaxSessions: g.config.Limits.Sessions, SessionIdle: time.Duration(g.config.Limits.SessionIdle),
-		Logger: g.logger, Now: g.now,
+	t.warehouses, err = warehouse.New(warehouse.Config{
+		Warehouses: all, Audit: countedAudit{t.audit, t.metrics}, Grants: t.store, HashStatements: t.config.Audit.Statements == "hash",
+		MaxConcurrentPerPerson: t.config.Limits.StatementsPerPerson, MaxConcurrentPerWarehouse: t.config.Limits.StatementsPerWarehouse,
+		StatementTimeout: time.Duration(t.config.Limits.StatementTimeout), MaxRows: t.config.Limits.RowsPerStatement,
+		MaxPerMinutePerPerson: t.config.Limits.StatementsPerPersonMinute, QueueWait: time.Duration(t.config.Limits.QueueWait),
+		MaxSessions: t.config.Limits.Sessions, SessionIdle: time.Duration(t.config.Limits.SessionIdle),
+		Logger: t.logger, Now: t.now,
 	})
 	if err != nil {
 		return err
 	}
-	g.closers = append(g.closers, func() error { g.warehouses.Close(); return nil })
-	g.metrics.showLimits(g.config.Limits, g.warehouses.Usage)
+	t.closers = append(t.closers, func() error { t.warehouses.Close(); return nil })
 	return nil
 }
 
 // A connector makes sessions of people in one warehouse, by one of the transports or by both.
 type connector struct {
-	gateway *Gateway
+	tenant  *tenant
 	config  Warehouse
 	chain   chain            // nil where there is no Data API and no password made of its credentials
 	secret  *identity.Secret // nil but for the chain of that name
@@ -76,10 +69,10 @@ type chain interface {
 	Close()
 }
 
-func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error) {
-	c := &connector{gateway: g, config: w}
+func (t *tenant) connector(w Warehouse, client *http.Client) (*connector, error) {
+	c := &connector{tenant: t, config: w}
 	if w.Identity.Shared() {
-		g.logger.Warn("everybody is the same database user in this warehouse: Redshift does not know people apart, and only this gateway's audit record does",
+		t.logger.Warn("everybody is the same database user in this warehouse: Redshift does not know people apart, and only this gateway's audit record does",
 			"warehouse", w.Name, "chain", w.Identity.Chain)
 	}
 	var err error
@@ -101,7 +94,7 @@ func (g *Gateway) connector(w Warehouse, client *http.Client) (*connector, error
 // newChain sets up what gives people AWS credentials, good for length or as long as the chain thinks
 // best; nil where they need none.
 func (c *connector) newChain(length time.Duration) (opened chain, err error) {
-	g, w, i := c.gateway, c.config, c.config.Identity
+	t, w, i := c.tenant, c.config, c.config.Identity
 	var own identity.Provider
 	if i.NeedsOwnKeys() {
 		if own, err = c.ownKeys(); err != nil {
@@ -111,26 +104,26 @@ func (c *connector) newChain(length time.Duration) (opened chain, err error) {
 	switch {
 	case i.Chain == "web_identity":
 		opened, err = identity.NewWebIdentity(identity.WebIdentityConfig{
-			RoleARN: i.RoleARN, Region: w.Region, Endpoint: i.STSEndpoint, Audience: i.Audience, SessionLength: length, Now: g.now, Assert: c.assertion(),
+			RoleARN: i.RoleARN, Region: w.Region, Endpoint: i.STSEndpoint, Audience: i.Audience, SessionLength: length, Now: t.now, Assert: c.assertion(),
 		})
 	case i.Chain == "role":
 		opened, err = identity.NewRole(identity.RoleConfig{
-			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: own, SessionLength: length, Now: g.now,
+			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: own, SessionLength: length, Now: t.now,
 		})
 	case i.Chain == "identity_center" && i.Application != "":
 		opened, err = identity.NewIdentityCenter(identity.IdentityCenterConfig{
 			ApplicationARN: i.Application, PeopleRoleARN: i.PeopleRoleARN, Region: w.Region, Endpoint: i.OIDCEndpoint, STSEndpoint: i.STSEndpoint,
-			Credentials: own, Assert: c.assert, SessionLength: length, Now: g.now,
+			Credentials: own, Assert: c.assert, SessionLength: length, Now: t.now,
 		})
 	case i.Chain == "secret":
-		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: own, Now: g.now})
+		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: own, Now: t.now})
 	default:
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	g.closers = append(g.closers, func() error { opened.Close(); return nil })
+	t.closers = append(t.closers, func() error { opened.Close(); return nil })
 	return opened, nil
 }
 
@@ -143,24 +136,24 @@ const GatewaySubject = "shiftgrant-gateway"
 func (c *connector) ownKeys() (identity.Provider, error) {
 	if role := c.config.Identity.GatewayRoleARN; role != "" {
 		chain, err := identity.NewWebIdentity(identity.WebIdentityConfig{
-			RoleARN: role, Region: c.config.Region, Endpoint: c.config.Identity.STSEndpoint, Audience: c.config.Identity.Audience, Now: c.gateway.now, Assert: c.assert,
+			RoleARN: role, Region: c.config.Region, Endpoint: c.config.Identity.STSEndpoint, Audience: c.config.Identity.Audience, Now: c.tenant.now, Assert: c.assert,
 		})
 		if err != nil {
 			return nil, err
 		}
-		c.gateway.closers = append(c.gateway.closers, func() error { chain.Close(); return nil })
+		c.tenant.closers = append(c.tenant.closers, func() error { chain.Close(); return nil })
 		return chain.For(identity.Subject{ID: GatewaySubject, SessionName: GatewaySubject}), nil
 	}
-	own := identity.NewOwn(identity.OwnConfig{Region: c.config.Region, STSEndpoint: c.config.Identity.STSEndpoint, Now: c.gateway.now})
-	c.gateway.closers = append(c.gateway.closers, func() error { own.Close(); return nil })
+	own := identity.NewOwn(identity.OwnConfig{Region: c.config.Region, STSEndpoint: c.config.Identity.STSEndpoint, Now: c.tenant.now})
+	c.tenant.closers = append(c.tenant.closers, func() error { own.Close(); return nil })
 	return own, nil
 }
 
 func (c *connector) useDataAPI(client *http.Client) error {
-	g, w := c.gateway, c.config
+	t, w := c.tenant, c.config
 	c.dataAPI = &dataapi.Config{
 		Region: w.Region, Endpoint: w.DataAPIEndpoint, Cluster: w.Cluster, Workgroup: w.Workgroup, Database: w.Database,
-		ResultFormat: w.ResultFormat, HTTPClient: client, Logger: g.logger, Now: g.now,
+		ResultFormat: w.ResultFormat, HTTPClient: client, Logger: t.logger, Now: t.now,
 	}
 	check := *c.dataAPI
 	check.Credentials = c.chain.For(identity.Subject{ID: "check"})
@@ -173,7 +166,7 @@ const reachTime = 5 * time.Second
 // useWire sets up the wire, if it can be reached or there is nothing else. The decision is made
 // once: a transport that changes from one query to the next would be hard to reason about.
 func (c *connector) useWire() error {
-	config := wire.Config{Host: c.config.Host, Database: c.config.Database, Application: "shiftgrant", StatementTimeout: time.Duration(c.gateway.config.Limits.StatementTimeout)}
+	config := wire.Config{Host: c.config.Host, Database: c.config.Database, Application: "shiftgrant", StatementTimeout: time.Duration(c.tenant.config.Limits.StatementTimeout)}
 	if host, port, err := net.SplitHostPort(c.config.Host); err == nil {
 		config.Host, config.Port = host, port
 	}
@@ -193,13 +186,13 @@ func (c *connector) useWire() error {
 		ctx, cancel := context.WithTimeout(context.Background(), reachTime)
 		defer cancel()
 		if err := wire.Reach(ctx, config); err != nil {
-			c.gateway.logger.Warn("the warehouse's port cannot be reached: statements go by the Data API, which is slower",
+			c.tenant.logger.Warn("the warehouse's port cannot be reached: statements go by the Data API, which is slower",
 				"warehouse", c.config.Name, "host", c.config.Host, "error", err)
 			return nil
 		}
 	}
 	c.wire = &config
-	c.gateway.logger.Info("statements go straight to the warehouse", "warehouse", c.config.Name, "host", c.config.Host)
+	c.tenant.logger.Info("statements go straight to the warehouse", "warehouse", c.config.Name, "host", c.config.Host)
 	return nil
 }
 
@@ -219,7 +212,7 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
 		config.Started = c.started(person)
-		config.Quota = c.gateway.quotas.Share(accountOf(c.config.Identity.owner()), c.config.Region, person.Tenant+" "+person.ID)
+		config.Quota = c.tenant.quotas.Share(accountOf(c.config.Identity.owner()), c.config.Region, person.Tenant+" "+person.ID)
 		background = dataapi.New(config)
 	}
 	if c.wire == nil {
@@ -229,7 +222,7 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 	if err != nil {
 		return nil, err
 	}
-	pool := wire.NewPool(wire.PoolConfig{Config: *c.wire, Login: login, Opened: c.opened(person), MaxConnections: c.gateway.config.Limits.StatementsPerPerson, Now: c.gateway.now})
+	pool := wire.NewPool(wire.PoolConfig{Config: *c.wire, Login: login, Opened: c.opened(person), MaxConnections: c.tenant.config.Limits.StatementsPerPerson, Now: c.tenant.now})
 	if c.spools() {
 		return c.spooled(person, pool), nil
 	}
@@ -247,7 +240,7 @@ func accountOf(arn string) string {
 // login gives what a person's new connections log in with. chain gives their credentials, and a
 // password made of these lives as long as said, or as AWS thinks best.
 func (c *connector) login(chain chain, subject identity.Subject, passwordLife time.Duration) (identity.LoginProvider, error) {
-	w, i, now := c.config, c.config.Identity, c.gateway.now
+	w, i, now := c.config, c.config.Identity, c.tenant.now
 	switch {
 	case i.Chain == "identity_center" && i.Login == loginAuthToken:
 		return identity.NewAuthToken(identity.AuthTokenConfig{

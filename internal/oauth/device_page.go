@@ -176,7 +176,7 @@ func (s *Server) decideDevice(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.unavailable(w, r, "answer device", err)
 	default:
-		s.pages.DeviceAnswered(w, r, pages.DeviceAnswered{App: app.Name, Allowed: form.get(pages.Decision) == pages.Allow})
+		s.pages.DeviceAnswered(w, r, pages.DeviceAnswered{App: app.Name, Allowed: form.get(pages.Decision) == pages.Allow, Connections: s.base + "/connections"})
 	}
 }
 

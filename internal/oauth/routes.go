@@ -39,15 +39,20 @@ func (s *Server) Register(mux *http.ServeMux) {
 	api(s.base+"/oauth2/userinfo", userinfo)
 	api(s.base+"/oauth2/jwks", get(publish(s.issue.JWKS)))
 
-	// RFC 8414 §3.1 inserts the well-known part before the issuer's path, OpenID Connect
-	// Discovery §4 appends it; without a path that is the same.
+	// RFC 8414 §3.1 and RFC 9728 §3.1 insert the well-known part before the issuer's path, OpenID
+	// Connect Discovery §4, and with it AWS, appends it. Clients confuse the two, so both are there.
 	server := get(publish(func() []byte { return s.metadata.server }))
-	api("/.well-known/oauth-authorization-server"+s.base, server)
-	api("/.well-known/openid-configuration"+s.base, server)
-	if s.base != "" {
-		api(s.base+"/.well-known/openid-configuration", server)
+	resource := get(publish(func() []byte { return s.metadata.resource }))
+	for document, m := range map[string]methods{
+		"/.well-known/oauth-authorization-server": server,
+		"/.well-known/openid-configuration":       server,
+		"/.well-known/oauth-protected-resource":   resource,
+	} {
+		api(document+s.base, m)
+		if s.base != "" {
+			api(s.base+document, m)
+		}
 	}
-	api("/.well-known/oauth-protected-resource"+s.base, get(publish(func() []byte { return s.metadata.resource })))
 }
 
 // Handler serves the routes of the tenant alone.

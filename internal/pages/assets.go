@@ -13,7 +13,7 @@ import (
 //go:embed assets
 var assetFiles embed.FS
 
-// AssetsPath is where [Pages.Assets] is mounted.
+// AssetsPath is where [Pages.Assets] is mounted, once for all tenants: the files are the same.
 const AssetsPath = "/assets/"
 
 // assets are the files that pages link to. The content's hash is in the name, so that browsers

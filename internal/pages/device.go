@@ -36,8 +36,9 @@ func (d AskingDevice) Time() string { return d.AskedAt.UTC().Format("15:04 UTC")
 
 // DeviceAnswered says what became of it.
 type DeviceAnswered struct {
-	App     string
-	Allowed bool
+	App         string
+	Allowed     bool
+	Connections string // path of the connected apps
 }
 
 // DeviceAnswered shows it.

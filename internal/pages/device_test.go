@@ -72,7 +72,7 @@ func TestTheAnswerToADeviceIsTold(t *testing.T) {
 	t.Parallel()
 	for allowed, words := range map[bool]string{true: "The device is let in", false: "Nothing was let in"} {
 		status, page := shown(t, func(p *pages.Pages, w http.ResponseWriter, r *http.Request) {
-			p.DeviceAnswered(w, r, pages.DeviceAnswered{App: "Command line", Allowed: allowed})
+			p.DeviceAnswered(w, r, pages.DeviceAnswered{App: "Command line", Allowed: allowed, Connections: "/t/acme/connections"})
 		})
 		if status != http.StatusOK || !strings.Contains(page, words) {
 			t.Errorf("%d %s", status, page)

@@ -38,7 +38,7 @@ func (p *Pages) NotFound(w http.ResponseWriter, r *http.Request) {
 		Title:  "There is no page here",
 		What:   "The address is mistyped, or the page has moved.",
 		Do:     "Check the address, or start from the front page.",
-		Action: &Action{Label: "Go to the front page", URL: "/"},
+		Action: &Action{Label: "Go to the front page", URL: p.path("/")},
 	})
 }
 
@@ -49,7 +49,7 @@ func (p *Pages) MethodNotAllowed(w http.ResponseWriter, r *http.Request, allow .
 		Title:  "This address cannot be opened this way",
 		What:   "It is one step of a longer way, and cannot be visited on its own.",
 		Do:     "Start again from the front page, or from the app that sent you.",
-		Action: &Action{Label: "Go to the front page", URL: "/"},
+		Action: &Action{Label: "Go to the front page", URL: p.path("/")},
 	})
 }
 

@@ -33,8 +33,8 @@ var templates embed.FS
 
 // Config is what the pages need to know.
 type Config struct {
-	// BaseURL is the public URL of the gateway. Its host is shown on every page, and https
-	// there sends Strict-Transport-Security.
+	// BaseURL is the tenant's URL. Its host is shown on every page, its path is where the front
+	// page is, and https there sends Strict-Transport-Security.
 	BaseURL string
 	// Name is what people call this gateway; empty is "shiftgrant".
 	Name   string
@@ -74,6 +74,9 @@ func New(config Config) (*Pages, error) {
 	}
 	return p, nil
 }
+
+// path is one of the tenant's.
+func (p *Pages) path(path string) string { return p.base.EscapedPath() + path }
 
 // A Form is where a button posts to. What makes the post trustworthy goes along in Hidden,
 // sealed or bound to the browser's session by whoever made the form.
@@ -119,6 +122,7 @@ type frame struct {
 	Title     string
 	Name      string
 	Host      string
+	Front     string
 	Style     string
 	Mark      string
 	Viewer    *Viewer
@@ -130,7 +134,7 @@ type frame struct {
 // show renders a page with all its headers. The page is complete before the first byte is
 // sent, so a failing template is a plain 500 and not half a page.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, page string, f frame, forms ...Form) {
-	f.Name, f.Host, f.Style, f.Mark = p.name, p.base.Host, p.assets.style.path, p.assets.mark.path
+	f.Name, f.Host, f.Front, f.Style, f.Mark = p.name, p.base.Host, p.path("/"), p.assets.style.path, p.assets.mark.path
 	f.RequestID = web.RequestID(r.Context())
 	if f.Viewer != nil {
 		forms = append(forms, f.Viewer.SignOut)

@@ -22,11 +22,12 @@ import (
 	"strings"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
 
 // Options are what a plan is made of.
 type Options struct {
-	Config    *gateway.Config // a draft will do: see gateway.ReadDraft
+	Config    *gateway.Config // a tenant's view; a draft will do: see gateway.ReadDraft
 	Warehouse string
 	// Principal is the ARN of who the gateway is in AWS, for chains that need keys of the gateway's own,
 	// unless the configuration has gateway_role_arn.
@@ -41,7 +42,8 @@ type Options struct {
 
 // A Plan is what is to be made for one warehouse.
 type Plan struct {
-	Issuer    string // the gateway's
+	Issuer    string // the gateway's, or its tenant's
+	Tenant    string // "" for the default one
 	Warehouse gateway.Warehouse
 
 	Partition string
@@ -122,6 +124,9 @@ func New(o Options) (*Plan, error) {
 		}
 	}
 	p := &Plan{Issuer: o.Config.Issuer, Warehouse: o.Config.Warehouses[at]}
+	if name := o.Config.TenantName(); name != grant.DefaultTenant {
+		p.Tenant = name
+	}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -287,7 +292,7 @@ func (p *Plan) addRole(is, arn string, trust Policy, permissions ...Statement) {
 	_, path, _ := strings.Cut(arn, ":role")
 	cut := strings.LastIndexByte(path, '/') + 1
 	p.Roles = append(p.Roles, Role{
-		Is: is, Name: path[cut:], Path: path[:cut], Trust: trust, PolicyName: "shiftgrant-" + p.Warehouse.Name, Permissions: Allow(permissions...),
+		Is: is, Name: path[cut:], Path: path[:cut], Trust: trust, PolicyName: p.name(), Permissions: Allow(permissions...),
 	})
 }
 
@@ -317,7 +322,7 @@ func (p *Plan) planCenter(o Options) {
 	if i.PeopleRoleARN == "" {
 		return
 	}
-	p.Center.Application = slug("shiftgrant-" + p.Warehouse.Name)
+	p.Center.Application = p.name()
 	p.permitGateway(
 		Statement{Action: []string{"sso-oauth:CreateTokenWithIAM"}, Resource: []string{applicationReference}},
 		Statement{Action: []string{"sts:AssumeRole", "sts:SetContext"}, Resource: []string{i.PeopleRoleARN}},
@@ -349,6 +354,9 @@ func (p *Plan) planSecret(arn string) {
 
 // suffix is what Secrets Manager puts behind a name.
 var suffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+
+// name is for what is made for this warehouse alone.
+func (p *Plan) name() string { return slug("shiftgrant-" + p.Tenant + "-" + p.Warehouse.Name) }
 
 // slug is a name that AWS takes for whatever the text is.
 func slug(text string) string {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/setup"
 )
 
@@ -86,7 +87,11 @@ func read(t *testing.T, yaml string) *gateway.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return config
+	view, err := config.Tenant(grant.DefaultTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
 }
 
 var endings = map[setup.Format]string{setup.CloudFormation: "yaml", setup.Terraform: "tf", setup.CLI: "sh", setup.Statements: "sql", setup.Overview: "txt"}

@@ -167,7 +167,7 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 	switch p.providerName() {
 	case "idc":
 		if o.RedshiftApplication == "" || o.RedshiftRole == "" {
-			s.Missing = "the ARNs of Redshift's application in Identity Center and of its role are known once `shiftgrant setup " + p.Warehouse.Name + " --as cli` has been run, which says them at its end: give them with --redshift-application and --redshift-role"
+			s.Missing = "the ARNs of Redshift's application in Identity Center and of its role are known once `shiftgrant setup " + p.Warehouse.Name + p.ofTenant() + " --as cli` has been run, which says them at its end: give them with --redshift-application and --redshift-role"
 		}
 		return Section{
 			Comment: "The warehouse takes people of Identity Center. Where it does so already (SELECT * FROM\nsvv_identity_providers), leave this out.",

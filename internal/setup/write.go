@@ -76,6 +76,22 @@ func (d *document) Removal() (string, error) {
 	return b.String(), err
 }
 
+// SetUp is the command that printed this.
+func (d *document) SetUp() string { return "shiftgrant setup " + d.Warehouse.Name + d.ofTenant() }
+
+// Doctor is the command that looks at it.
+func (d *document) Doctor() string { return "shiftgrant doctor " + d.Warehouse.Name + d.ofTenant() }
+
+func (p *Plan) ofTenant() string {
+	if p.Tenant == "" {
+		return ""
+	}
+	return " --tenant " + p.Tenant
+}
+
+// Stack is the name of the stack of CloudFormation.
+func (d *document) Stack() string { return d.name() }
+
 // AWS is the command that speaks to the warehouse's account.
 func (d *document) AWS() string {
 	if d.Center != nil {

@@ -144,11 +144,8 @@ func (s *SignIn) keep(ctx context.Context, u *upstream, identity connect.Identit
 // the URL.
 func (s *SignIn) fail(w http.ResponseWriter, r *http.Request, u *upstream, failure *connect.Error) {
 	s.config.Logger.InfoContext(r.Context(), "sign-in failed", "upstream", u.Name, "error", failure.Err, "request_id", web.RequestID(r.Context()))
-	returnTo := failure.ReturnTo
-	if !connect.IsLocalPath(returnTo) {
-		returnTo = "/"
-	}
-	again := startPath("/signin/start/"+u.Name, returnTo, false)
+	returnTo := s.localPath(failure.ReturnTo)
+	again := s.startPath("/signin/start/"+u.Name, returnTo, false)
 	show := func(status int, page pages.Error) { s.config.Pages.Error(w, r, status, page) }
 	switch {
 	case errors.Is(failure, grant.ErrDatabaseUserTaken):
@@ -164,7 +161,7 @@ func (s *SignIn) fail(w http.ResponseWriter, r *http.Request, u *upstream, failu
 	case failure.Kind == connect.Expired:
 		show(http.StatusBadRequest, pages.SignInExpired(again))
 	case failure.Kind == connect.Foreign:
-		show(http.StatusBadRequest, pages.SignInForeign("/"))
+		show(http.StatusBadRequest, pages.SignInForeign(s.base+"/"))
 	case failure.Kind == connect.Unavailable:
 		w.Header().Set("Retry-After", "10")
 		show(http.StatusServiceUnavailable, pages.UpstreamDown(u.DisplayName, again))

@@ -18,6 +18,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/connect"
@@ -66,7 +68,7 @@ type Audit interface {
 
 // Config is what sign-in is built from.
 type Config struct {
-	BaseURL   string // of the gateway: callbacks are below it
+	BaseURL   string // of the tenant: all paths are below it
 	Tenant    string
 	Upstreams []Upstream
 	People    People
@@ -90,6 +92,7 @@ type Config struct {
 // SignIn is safe for concurrent use.
 type SignIn struct {
 	config    Config
+	base      string // path of BaseURL, "" for none
 	upstreams []*upstream
 	origins   *http.CrossOriginProtection
 	now       func() time.Time
@@ -110,22 +113,25 @@ func New(config Config) (*SignIn, error) {
 	if config.Lifetime == 0 {
 		config.Lifetime = 12 * time.Hour
 	}
-	s := &SignIn{config: config, origins: http.NewCrossOriginProtection(), now: config.Now}
+	base, err := url.Parse(config.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("sign-in: base URL: %w", err)
+	}
+	s := &SignIn{config: config, base: base.EscapedPath(), origins: http.NewCrossOriginProtection(), now: config.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	// A proxy may have changed the Host that the protection compares with.
-	if err := s.origins.AddTrustedOrigin(config.BaseURL); err != nil {
+	if err := s.origins.AddTrustedOrigin(base.Scheme + "://" + base.Host); err != nil {
 		return nil, fmt.Errorf("sign-in: base URL: %w", err)
 	}
 	for _, configured := range config.Upstreams {
 		u := &upstream{Upstream: configured}
-		var err error
 		u.client, err = connect.New(connect.Config{
 			Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Reveal(),
 			RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: u.AuthorizeParameters,
 			Key: config.Key, PreviousKeys: config.PreviousKeys, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
-			CookiePrefix: "sg_" + u.Name, HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
+			CookiePrefix: s.cookiePrefix(u), HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
 			OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
 				return s.admit(ctx, r, u, identity)
 			},
@@ -143,12 +149,22 @@ func New(config Config) (*SignIn, error) {
 	return s, nil
 }
 
+// cookiePrefix tells the cookies of tenants apart, since all of a host's go to all its paths: those
+// that can be set for no other host (__Host-) cannot be set for a path either. No name of a tenant
+// or an upstream has the period.
+func (s *SignIn) cookiePrefix(u *upstream) string {
+	if s.config.Tenant == grant.DefaultTenant {
+		return "sg_" + u.Name
+	}
+	return "sg_" + s.config.Tenant + "." + u.Name
+}
+
 // Register mounts the handlers.
 func (s *SignIn) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /signin", s.choose)
-	mux.HandleFunc("GET /signin/start/{upstream}", s.start)
-	mux.HandleFunc("GET /signin/callback/{upstream}", s.callback)
-	mux.HandleFunc("POST /signout", s.signOut)
+	mux.HandleFunc("GET "+s.base+"/signin", s.choose)
+	mux.HandleFunc("GET "+s.base+"/signin/start/{upstream}", s.start)
+	mux.HandleFunc("GET "+s.base+"/signin/callback/{upstream}", s.callback)
+	mux.HandleFunc("POST "+s.base+"/signout", s.signOut)
 }
 
 // Current is who is signed in, in which browser session, since when.
@@ -206,7 +222,7 @@ func (s *SignIn) begin(w http.ResponseWriter, r *http.Request, returnTo string, 
 		if issuer, err := url.Parse(u.Issuer); err == nil {
 			host = issuer.Host
 		}
-		page.Upstreams = append(page.Upstreams, pages.Upstream{DisplayName: u.DisplayName, Host: host, URL: startPath("/signin/start/"+u.Name, returnTo, anew)})
+		page.Upstreams = append(page.Upstreams, pages.Upstream{DisplayName: u.DisplayName, Host: host, URL: s.startPath("/signin/start/"+u.Name, returnTo, anew)})
 	}
 	s.config.Pages.ChooseUpstream(w, r, page)
 }
@@ -220,25 +236,31 @@ func (u *upstream) begin(w http.ResponseWriter, r *http.Request, returnTo string
 }
 
 // startPath carries what a sign-in needs through a link.
-func startPath(path, returnTo string, anew bool) string {
+func (s *SignIn) startPath(to, returnTo string, anew bool) string {
 	query := url.Values{"return_to": {returnTo}}
 	if anew {
 		query.Set("anew", "1")
 	}
-	return path + "?" + query.Encode()
+	return s.base + to + "?" + query.Encode()
 }
 
-// asked reads what startPath wrote. A path that is not local becomes the front page.
-func asked(r *http.Request) (returnTo string, anew bool) {
-	returnTo = r.URL.Query().Get("return_to")
-	if !connect.IsLocalPath(returnTo) {
-		returnTo = "/"
+// asked reads what startPath wrote.
+func (s *SignIn) asked(r *http.Request) (returnTo string, anew bool) {
+	query := r.URL.Query()
+	return s.localPath(query.Get("return_to")), query.Get("anew") == "1"
+}
+
+// localPath makes a path that leads out of the tenant its front page.
+func (s *SignIn) localPath(returnTo string) string {
+	u, err := url.Parse(returnTo)
+	if err != nil || !connect.IsLocalPath(returnTo) || !strings.HasPrefix(path.Clean(u.Path)+"/", s.base+"/") {
+		return s.base + "/"
 	}
-	return returnTo, r.URL.Query().Get("anew") == "1"
+	return returnTo
 }
 
 func (s *SignIn) choose(w http.ResponseWriter, r *http.Request) {
-	returnTo, anew := asked(r)
+	returnTo, anew := s.asked(r)
 	s.begin(w, r, returnTo, anew)
 }
 
@@ -248,7 +270,7 @@ func (s *SignIn) start(w http.ResponseWriter, r *http.Request) {
 		s.config.Pages.NotFound(w, r)
 		return
 	}
-	returnTo, anew := asked(r)
+	returnTo, anew := s.asked(r)
 	u.begin(w, r, returnTo, anew)
 }
 
@@ -273,7 +295,7 @@ func (s *SignIn) upstream(r *http.Request) *upstream {
 // SignOutForm is a button that ends the session; the page that follows offers to sign in as
 // somebody else, and leads to returnTo.
 func (s *SignIn) SignOutForm(_ *Current, returnTo string) pages.Form {
-	return pages.Form{Action: "/signout", Hidden: []pages.Field{{Name: "return_to", Value: returnTo}}}
+	return pages.Form{Action: s.base + "/signout", Hidden: []pages.Field{{Name: "return_to", Value: returnTo}}}
 }
 
 // signOutFormLimit is room for a path.
@@ -281,7 +303,7 @@ const signOutFormLimit = 16 << 10
 
 func (s *SignIn) signOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.origins.Check(r); err != nil {
-		s.config.Pages.Error(w, r, http.StatusForbidden, pages.SignInForeign("/"))
+		s.config.Pages.Error(w, r, http.StatusForbidden, pages.SignInForeign(s.base+"/"))
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, signOutFormLimit)
@@ -289,10 +311,7 @@ func (s *SignIn) signOut(w http.ResponseWriter, r *http.Request) {
 		s.config.Pages.TooLarge(w, r, http.StatusRequestEntityTooLarge)
 		return
 	}
-	returnTo := r.PostForm.Get("return_to")
-	if !connect.IsLocalPath(returnTo) {
-		returnTo = "/"
-	}
+	returnTo := s.localPath(r.PostForm.Get("return_to"))
 	for _, u := range s.upstreams {
 		if err := u.client.End(w, r); err != nil {
 			s.unavailable(w, r, err)
@@ -300,7 +319,7 @@ func (s *SignIn) signOut(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	// No redirect to the IdP: the browser's policy for forms would stop it.
-	s.config.Pages.SignedOut(w, r, pages.SignedOut{SignIn: startPath("/signin", returnTo, true), Upstream: s.upstreams[0].DisplayName})
+	s.config.Pages.SignedOut(w, r, pages.SignedOut{SignIn: s.startPath("/signin", returnTo, true), Upstream: s.upstreams[0].DisplayName})
 }
 
 func (s *SignIn) unavailable(w http.ResponseWriter, r *http.Request, err error) {

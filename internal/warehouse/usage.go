@@ -8,6 +8,11 @@ type Usage struct {
 	People     int // with statements
 }
 
+// Plus adds what there is elsewhere.
+func (u Usage) Plus(other Usage) Usage {
+	return Usage{u.Running + other.Running, u.Background + other.Background, u.Sessions + other.Sessions, u.People + other.People}
+}
+
 // Usage counts.
 func (w *Warehouses) Usage() Usage {
 	var u Usage

@@ -76,6 +76,8 @@ type Config struct {
 	Authenticator Authenticator
 	Warehouses    map[string]Warehouse // by name; those that are not here give none
 	Audit         Audit
+	// Base is the path before the route, that of the tenant's issuer; "" for none.
+	Base string
 	// ResourceMetadata is the URL of the protected resource metadata, named in challenges.
 	ResourceMetadata string
 	Logger           *slog.Logger
@@ -103,7 +105,9 @@ func New(config Config) (*Door, error) {
 }
 
 // Register adds the route. It is there where no warehouse gives credentials too, to say so.
-func (d *Door) Register(mux *http.ServeMux) { mux.HandleFunc("POST /v1/credentials", d.serve) }
+func (d *Door) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST "+d.config.Base+"/v1/credentials", d.serve)
+}
 
 // A refusal is an answer in words for the caller.
 type refusal struct {

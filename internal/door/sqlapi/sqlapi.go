@@ -38,6 +38,8 @@ type Config struct {
 	Authenticator Authenticator
 	Warehouses    *warehouse.Warehouses
 	Statements    Statements
+	// Base is the path before all others, that of the tenant's issuer; "" for none.
+	Base string
 	// ResourceMetadata is the URL of the protected resource metadata, named in challenges.
 	ResourceMetadata string
 	MaxBody          int64 // 1 MiB
@@ -71,15 +73,18 @@ func New(config Config) (*API, error) {
 
 // Register adds the routes.
 func (a *API) Register(mux *http.ServeMux) {
-	for pattern, answer := range map[string]handler{
-		"POST /v1/query":                  a.query,
-		"POST /v1/statements":             a.submit,
-		"GET /v1/statements/{id}":         a.status,
-		"GET /v1/statements/{id}/rows":    a.rows,
-		"POST /v1/statements/{id}/cancel": a.cancel,
-		"GET /v1/warehouses":              a.warehouses,
+	for _, route := range []struct {
+		method, path string
+		answer       handler
+	}{
+		{"POST", "/v1/query", a.query},
+		{"POST", "/v1/statements", a.submit},
+		{"GET", "/v1/statements/{id}", a.status},
+		{"GET", "/v1/statements/{id}/rows", a.rows},
+		{"POST", "/v1/statements/{id}/cancel", a.cancel},
+		{"GET", "/v1/warehouses", a.warehouses},
 	} {
-		mux.HandleFunc(pattern, a.serve(answer))
+		mux.HandleFunc(route.method+" "+a.config.Base+route.path, a.serve(route.answer))
 	}
 }
 

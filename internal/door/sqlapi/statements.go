@@ -77,19 +77,21 @@ func (a *API) submit(w http.ResponseWriter, r *http.Request, access *grant.Acces
 			Detail: "The statement had not ended within wait and was cancelled, as on_timeout says.",
 		}}
 	case errors.Is(err, redshift.ErrRunning):
-		w.Header().Set("Location", statementPath(statement))
+		w.Header().Set("Location", a.statementPath(statement))
 		w.Header().Set("Retry-After", "1")
 		return writeJSON(w, http.StatusAccepted, a.describe(r.Context(), statement, redshift.Execution{State: redshift.Started, RowCount: -1, Bytes: -1}))
 	case err != nil:
 		return err
 	}
-	w.Header().Set("Location", statementPath(statement)) // it may end sooner than a wait of nothing
+	w.Header().Set("Location", a.statementPath(statement)) // it may end sooner than a wait of nothing
 	w.Header().Set(transportHeader, session.Transport(true))
 	return a.stream(w, r, rows, want, statement.ID)
 }
 
 // statementPath is where a statement is asked about.
-func statementPath(statement store.Statement) string { return "/v1/statements/" + statement.ID }
+func (a *API) statementPath(statement store.Statement) string {
+	return a.config.Base + "/v1/statements/" + statement.ID
+}
 
 // start submits a statement, or finds the one that an earlier try submitted.
 //
@@ -351,7 +353,7 @@ func (a *API) describe(ctx context.Context, statement store.Statement, execution
 	switch execution.State {
 	case redshift.Finished:
 		document.Status = statusFinished
-		document.Rows = statementPath(statement) + "/rows"
+		document.Rows = a.statementPath(statement) + "/rows"
 		if len(execution.Partitions) == 1 {
 			break // it is what Rows gives
 		}
