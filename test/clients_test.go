@@ -15,6 +15,8 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/admin"
 	"github.com/shiftgrant/shiftgrant/twin"
 	"github.com/shiftgrant/shiftgrant/twin/person"
+	"github.com/shiftgrant/shiftgrant/twin/sigv4"
+	"github.com/shiftgrant/shiftgrant/twin/twintest"
 )
 
 const everything = "openid profile email offline_access sql:read warehouse:tickit"
@@ -210,5 +212,35 @@ func TestAWSCommandLineSealsByTheTwinsKMS(t *testing.T) {
 	}
 	if _, err := w.aws(t, "alice", "kms", "decrypt", "--ciphertext-blob", "fileb://"+path, "--encryption-context", "purpose=rotation"); err == nil || !strings.Contains(err.Error(), "InvalidCiphertextException") {
 		t.Errorf("for another purpose: %v, want InvalidCiphertextException", err)
+	}
+}
+
+// The clients set up what they use, and are refused each time that something is missing: the scripts
+// hold every exception to its class and its status.
+func TestAWSsOwnClientsForNodeUnderstandTheTwin(t *testing.T) {
+	t.Parallel()
+	played := twintest.Start(t)
+	type pair struct {
+		ID     string `json:"accessKeyId"`
+		Secret string `json:"secretAccessKey"`
+	}
+	keys := map[string]pair{"wrong": {twin.GatewayKeys().AccessKeyID, "wrong"}}
+	for name, known := range map[string]sigv4.Credential{
+		"alice": twin.DeveloperKeys("alice"), "admin": twin.DeveloperKeys("admin"), "gateway": twin.GatewayKeys(), "partner": twin.PartnerKeys(),
+	} {
+		keys[name] = pair{known.AccessKeyID, known.SecretAccessKey}
+	}
+	written, err := json.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, refusals := range map[string]int{"identity-center": 55, "account": 53, "redshift": 29} {
+		t.Run(name, func(t *testing.T) {
+			var result struct{ Refusals int }
+			script(t, name, person.New("bob", twin.Password), map[string]string{"ENDPOINT": played.URL(), "KEYS": string(written)}, &result)
+			if result.Refusals != refusals {
+				t.Errorf("%d refusals were seen, want %d", result.Refusals, refusals)
+			}
+		})
 	}
 }

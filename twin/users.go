@@ -3,6 +3,7 @@ package twin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,8 +25,8 @@ func (t *Twin) addUsers(ctx context.Context, config Config) error {
 			return fmt.Errorf("make identity provider %s: %w", provider.Name, err)
 		}
 	}
-	if err := t.Postgres.AddUser(ctx, ServiceUser, "shared"); err != nil {
-		return err
+	if err := errors.Join(t.Postgres.AddUser(ctx, ServiceUser, "shared"), t.Postgres.SetPassword(ctx, ServiceUser, ServicePassword)); err != nil {
+		return fmt.Errorf("add database user %s: %w", ServiceUser, err)
 	}
 	for _, p := range people {
 		for _, name := range []string{IdentityNamespace + ":" + p.Email, EntraNamespace + ":" + p.Email, EntraNamespace + ":" + p.Username} {

@@ -30,7 +30,7 @@ func newDataAPI(config Config, registry *sigv4.Registry, database warehouse, sec
 		Workgroups: map[string]dataapi.Database{Workgroup: database},
 		Account:    Account,
 		Region:     Region,
-		Secret:     userOfSecret(secrets),
+		Secret:     userOfSecret(secrets, database.Password),
 		Quotas:     config.Quotas,
 		Now:        config.Now,
 		Logger:     config.Logger,
@@ -87,14 +87,23 @@ func (a authenticator) namespace(ctx context.Context) (string, error) {
 }
 
 // userOfSecret reads the secret in the caller's name, as the Data API does.
-func userOfSecret(secrets *secretsmanager.Server) func(dataapi.Caller, string) (string, error) {
+func userOfSecret(secrets *secretsmanager.Server, password func(context.Context, string) (string, error)) func(dataapi.Caller, string) (string, error) {
 	return func(caller dataapi.Caller, arn string) (string, error) {
-		value, err := secrets.Value(sigv4.Credential{Account: caller.Account, RoleName: caller.RoleName, SessionName: caller.SessionName}, arn)
+		value, err := secrets.Value(sigv4.Credential{
+			Account: caller.Account, RoleARN: "arn:aws:iam::" + caller.Account + ":role/" + caller.RoleName, RoleName: caller.RoleName, SessionName: caller.SessionName,
+		}, arn)
 		if refused, ok := errors.AsType[*awsjson.Error](err); ok {
 			return "", &dataapi.AuthError{Code: refused.Code, Message: refused.Message, Status: refused.Status}
 		}
 		var login struct{ Username, Password string }
-		if err := json.Unmarshal([]byte(value), &login); err != nil || login.Username != ServiceUser || login.Password != ServicePassword {
+		if err := json.Unmarshal([]byte(value), &login); err != nil {
+			return "", &dataapi.AuthError{Code: "ValidationException", Message: "The secret is no JSON with a username and a password.", Status: http.StatusBadRequest}
+		}
+		known, err := password(context.Background(), login.Username)
+		if err != nil {
+			return "", err
+		}
+		if known == "" || login.Password != known {
 			return "", &dataapi.AuthError{Code: "ValidationException", Message: "The secret holds no username and password of this warehouse.", Status: http.StatusBadRequest}
 		}
 		return login.Username, nil
@@ -123,7 +132,11 @@ func newWire(listener net.Listener, config Config, certificate tls.Certificate, 
 	return wire.Serve(listener, wire.Config{
 		Database: database, Certificate: certificate, Logger: config.Logger, Token: byToken,
 		Password: func(login string, right func(string) bool) (string, error) {
-			if login == ServiceUser && right(ServicePassword) {
+			known, err := database.Password(context.Background(), login)
+			if err != nil {
+				return "", err
+			}
+			if known != "" && right(known) {
 				return login, nil
 			}
 			user, err := passwords.Check(login, right)

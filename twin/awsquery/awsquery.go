@@ -116,12 +116,18 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (name string, re
 		return "", nil, awsjson.Refuse("InvalidAction", "the twin's %s knows %s", s.Name, strings.Join(slices.Sorted(maps.Keys(s.Actions)), ", "))
 	}
 	for parameter := range form {
-		if parameter != "Action" && parameter != "Version" && !slices.Contains(chosen.Parameters, numbers.ReplaceAllString(parameter, "")) {
+		if parameter != "Action" && parameter != "Version" && !chosen.takes(parameter, form.Get(parameter)) {
 			return "", nil, awsjson.Refuse("ValidationException", "the twin's %s takes %s", name, strings.Join(chosen.Parameters, ", "))
 		}
 	}
 	result, err = chosen.Run(caller, form)
 	return name, result, err
+}
+
+// takes reports whether the action has a parameter. A list without members comes as its name alone.
+func (a Action) takes(parameter, value string) bool {
+	known := func(name string) bool { return value == "" && strings.HasPrefix(name, parameter+".") }
+	return slices.Contains(a.Parameters, numbers.ReplaceAllString(parameter, "")) || slices.ContainsFunc(a.Parameters, known)
 }
 
 // numbers are those of lists, with the word that stands before them in the names of most.

@@ -17,7 +17,7 @@ import (
 // applicationParameters are those of CreateRedshiftIdcApplication and ModifyRedshiftIdcApplication.
 var applicationParameters = []string{
 	"IdcInstanceArn", "RedshiftIdcApplicationName", "RedshiftIdcApplicationArn", "IdentityNamespace", "IdcDisplayName", "IamRoleArn",
-	"AuthorizedTokenIssuerList.TrustedTokenIssuerArn", "AuthorizedTokenIssuerList.AuthorizedAudiencesList",
+	"AuthorizedTokenIssuerList.TrustedTokenIssuerArn", "AuthorizedTokenIssuerList.AuthorizedAudiencesList", "Tags.Tag.Key", "Tags.Tag.Value",
 }
 
 // An application is how Redshift is known in Identity Center.
@@ -31,6 +31,20 @@ type application struct {
 	Managed   string          `xml:"IdcManagedApplicationArn"`
 	Onboard   string          `xml:"IdcOnboardStatus"`
 	Issuers   []trustedIssuer `xml:"AuthorizedTokenIssuerList>member"`
+	Tags      []tag           `xml:"Tags>Tag"`
+}
+
+type tag struct{ Key, Value string }
+
+// readTags reads Tags.Tag.N.
+func readTags(form url.Values) (tags []tag) {
+	for n := 1; ; n++ {
+		prefix := "Tags.Tag." + strconv.Itoa(n)
+		if !form.Has(prefix + ".Key") {
+			return tags
+		}
+		tags = append(tags, tag{form.Get(prefix + ".Key"), form.Get(prefix + ".Value")})
+	}
 }
 
 type trustedIssuer struct {
@@ -77,11 +91,11 @@ type createdApplication struct {
 func (s *Server) createApplication(_ sigv4.Credential, form url.Values) (any, error) {
 	made := application{
 		Instance: form.Get("IdcInstanceArn"), Name: form.Get("RedshiftIdcApplicationName"), Namespace: cmp.Or(form.Get("IdentityNamespace"), "AWSIDC"),
-		Display: form.Get("IdcDisplayName"), Role: form.Get("IamRoleArn"), Onboard: "COMPLETED", Issuers: trusted(form),
+		Display: form.Get("IdcDisplayName"), Role: form.Get("IamRoleArn"), Onboard: "COMPLETED", Issuers: trusted(form), Tags: readTags(form),
 	}
 	switch {
 	case s.config.Center == nil || made.Instance != s.config.Center.InstanceARN():
-		return nil, awsjson.Refuse("DependentServiceAccessDenied", "There is no such instance of IAM Identity Center in this region.")
+		return nil, &awsjson.Error{Status: http.StatusForbidden, Code: "DependentServiceAccessDenied", Message: "There is no such instance of IAM Identity Center in this region."}
 	case made.Name == "" || made.Display == "" || made.Role == "":
 		return nil, awsjson.Refuse("ValidationException", "RedshiftIdcApplicationName, IdcDisplayName and IamRoleArn are needed")
 	}

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"encoding/xml"
 	"net/http"
 	"net/url"
@@ -20,17 +21,26 @@ func (s *Server) newProvisioned() *awsquery.Service {
 		Verifier: sigv4.Verifier{Registry: s.config.Registry, Region: s.config.Region, Service: "redshift", Protocol: sigv4.Query, Now: s.config.Now},
 		Actions: map[string]awsquery.Action{
 			"GetClusterCredentials": {
-				Parameters: []string{"ClusterIdentifier", "DbName", "DbUser", "DurationSeconds", "AutoCreate", "DbGroups.DbGroup"}, Run: s.getClusterCredentials,
+				Parameters: []string{"ClusterIdentifier", "DbName", "DbUser", "DurationSeconds", "AutoCreate", "DbGroups.DbGroup", "CustomDomainName"}, Run: s.getClusterCredentials,
 			},
-			"GetClusterCredentialsWithIAM":    {Parameters: []string{"ClusterIdentifier", "DbName", "DurationSeconds"}, Run: s.getClusterCredentialsWithIAM},
+			"GetClusterCredentialsWithIAM":    {Parameters: []string{"ClusterIdentifier", "DbName", "DurationSeconds", "CustomDomainName"}, Run: s.getClusterCredentialsWithIAM},
 			"GetIdentityCenterAuthToken":      {Parameters: []string{"ClusterIds.ClusterIdentifier"}, Run: s.getClusterToken},
-			"DescribeClusters":                {Parameters: []string{"ClusterIdentifier", "MaxRecords", "Marker"}, Run: s.describeClusters},
+			"DescribeClusters":                {Parameters: []string{"ClusterIdentifier", "MaxRecords", "Marker", "TagKeys.TagKey", "TagValues.TagValue"}, Run: s.describeClusters},
 			"CreateRedshiftIdcApplication":    {Parameters: applicationParameters, Run: s.createApplication},
 			"ModifyRedshiftIdcApplication":    {Parameters: applicationParameters, Run: s.modifyApplication},
 			"DescribeRedshiftIdcApplications": {Parameters: []string{"RedshiftIdcApplicationArn", "MaxRecords", "Marker"}, Run: s.describeApplications},
 			"DeleteRedshiftIdcApplication":    {Parameters: []string{"RedshiftIdcApplicationArn"}, Run: s.deleteApplication},
 		},
 	}
+}
+
+// clusterOf is the cluster that a form names. No domain name leads to one here.
+func (s *Server) clusterOf(form url.Values) (string, error) {
+	name := cmp.Or(form.Get("ClusterIdentifier"), form.Get("CustomDomainName"))
+	if form.Has("CustomDomainName") || !slices.Contains(s.config.Clusters, name) {
+		return "", clusterNotFound(name)
+	}
+	return name, nil
 }
 
 func clusterNotFound(name string) error {
@@ -49,13 +59,15 @@ type clusterCredentials struct {
 }
 
 func (s *Server) getClusterCredentials(caller sigv4.Credential, form url.Values) (any, error) {
-	cluster, user := form.Get("ClusterIdentifier"), form.Get("DbUser")
+	cluster, err := s.clusterOf(form)
+	if err != nil {
+		return nil, err
+	}
+	user := form.Get("DbUser")
 	denied := func(action, kind, name string) error {
 		return awsjson.Refuse("AccessDeniedException", "User: %s is not authorized to perform: %s on resource: %s", caller.ARN(), action, strings.Join([]string{"arn:aws:redshift", s.config.Region, s.config.Account, kind, cluster + "/" + name}, ":"))
 	}
 	switch {
-	case !slices.Contains(s.config.Clusters, cluster):
-		return nil, clusterNotFound(cluster)
 	case !userPattern.MatchString(user):
 		return nil, awsjson.Refuse("ValidationException", "DbUser must be 1 to 64 of a-z, 0-9 and +.@_-, and begin with a letter")
 	case caller.Tags[s.config.UserTag] != user:
@@ -80,8 +92,8 @@ func (s *Server) getClusterCredentials(caller sigv4.Credential, form url.Values)
 }
 
 func (s *Server) getClusterCredentialsWithIAM(caller sigv4.Credential, form url.Values) (any, error) {
-	if cluster := form.Get("ClusterIdentifier"); !slices.Contains(s.config.Clusters, cluster) {
-		return nil, clusterNotFound(cluster)
+	if _, err := s.clusterOf(form); err != nil {
+		return nil, err
 	}
 	made, err := s.roleLogin(caller, "redshift:GetClusterCredentialsWithIAM", form.Get("DurationSeconds"))
 	if err != nil {
@@ -101,6 +113,9 @@ type clusterToken struct {
 
 func (s *Server) getClusterToken(caller sigv4.Credential, form url.Values) (any, error) {
 	token, expires, err := s.giveToken(caller, awsquery.List(form, "ClusterIds.ClusterIdentifier"), s.config.Clusters, clusterNotFound)
+	if refused, ok := err.(*awsjson.Error); ok && refused.Code == "ValidationException" {
+		return nil, awsjson.Refuse("RedshiftInvalidParameter", "%s", refused.Message)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +151,8 @@ func (s *Server) describeClusters(_ sigv4.Credential, form url.Values) (any, err
 	host, port := s.config.Endpoint()
 	var found clusters
 	for _, name := range s.config.Clusters {
-		if asked == "" || name == asked {
+		tagged := form.Has("TagKeys.TagKey.1") || form.Has("TagValues.TagValue.1") // no cluster has a tag
+		if (asked == "" || name == asked) && !tagged {
 			found.Clusters = append(found.Clusters, cluster{
 				Identifier: name, NodeType: "ra3.large", Status: "available", Available: "Available", Database: s.config.Database,
 				Address: host, Port: port, Version: "1.0", Revision: "204", Nodes: 1, Encrypted: true, Namespace: s.arn("redshift", "namespace", "twin-"+name),

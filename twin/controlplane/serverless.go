@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -36,11 +37,12 @@ type credentialsRequest struct {
 	Workgroup string `json:"workgroupName"`
 	Database  string `json:"dbName"`
 	Duration  int    `json:"durationSeconds"`
+	Domain    string `json:"customDomainName"`
 }
 
 func (s *Server) getCredentials(_ context.Context, caller sigv4.Credential, q credentialsRequest) (any, error) {
-	if !slices.Contains(s.config.Workgroups, q.Workgroup) {
-		return nil, workgroupNotFound(q.Workgroup)
+	if q.Domain != "" || !slices.Contains(s.config.Workgroups, q.Workgroup) { // no domain name leads to one here
+		return nil, workgroupNotFound(cmp.Or(q.Domain, q.Workgroup))
 	}
 	seconds := ""
 	if q.Duration != 0 {

@@ -3,14 +3,10 @@
 //
 // It is a stand-in for development and tests: who may administrate is not checked beyond the
 // signature, and of a role's policies only the trust policy is ever evaluated; the others are kept,
-// and have to be JSON.
+// and have to be JSON. Providers may be http and have a port, because the gateway of a test does.
 package iam
 
 import (
-	"encoding/json"
-	"encoding/xml"
-	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,9 +42,20 @@ type Server struct {
 
 	config Config
 
-	mu       sync.Mutex
-	policies map[string]map[string]string // by role and name
-	made     int
+	started time.Time
+
+	mu    sync.Mutex
+	notes map[string]*note // by ARN
+	made  int
+}
+
+// A note is what IAM keeps of a role or provider besides what STS needs of it.
+type note struct {
+	created     time.Time
+	description string
+	thumbprints []string
+	tags        []tag
+	policies    map[string]string // by name
 }
 
 // New makes the service.
@@ -56,24 +63,35 @@ func New(config Config) *Server {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	s := &Server{config: config, Script: &script.Script{}, policies: map[string]map[string]string{}}
+	s := &Server{config: config, started: config.Now(), Script: &script.Script{}, notes: map[string]*note{}}
 	s.Service = &awsquery.Service{
 		Name: "iam", Namespace: "https://iam.amazonaws.com/doc/" + Version + "/", Script: s.Script,
 		Verifier: sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "iam", Protocol: sigv4.Query, Now: config.Now},
 		Actions: map[string]awsquery.Action{
 			"CreateOpenIDConnectProvider":             {Parameters: []string{"Url", "ClientIDList", "ThumbprintList", "Tags.Key", "Tags.Value"}, Run: s.createProvider},
-			"AddClientIDToOpenIDConnectProvider":      {Parameters: []string{"OpenIDConnectProviderArn", "ClientID"}, Run: s.addAudience},
-			"RemoveClientIDFromOpenIDConnectProvider": {Parameters: []string{"OpenIDConnectProviderArn", "ClientID"}, Run: s.removeAudience},
 			"GetOpenIDConnectProvider":                {Parameters: []string{"OpenIDConnectProviderArn"}, Run: s.getProvider},
 			"ListOpenIDConnectProviders":              {Run: s.listProviders},
+			"AddClientIDToOpenIDConnectProvider":      {Parameters: []string{"OpenIDConnectProviderArn", "ClientID"}, Run: s.addClient},
+			"RemoveClientIDFromOpenIDConnectProvider": {Parameters: []string{"OpenIDConnectProviderArn", "ClientID"}, Run: s.removeClient},
+			"UpdateOpenIDConnectProviderThumbprint":   {Parameters: []string{"OpenIDConnectProviderArn", "ThumbprintList"}, Run: s.updateThumbprints},
 			"DeleteOpenIDConnectProvider":             {Parameters: []string{"OpenIDConnectProviderArn"}, Run: s.deleteProvider},
+			"TagOpenIDConnectProvider":                {Parameters: []string{"OpenIDConnectProviderArn", "Tags.Key", "Tags.Value"}, Run: s.tagging(s.providerNote, true)},
+			"UntagOpenIDConnectProvider":              {Parameters: []string{"OpenIDConnectProviderArn", "TagKeys"}, Run: s.tagging(s.providerNote, false)},
+			"ListOpenIDConnectProviderTags":           {Parameters: []string{"OpenIDConnectProviderArn", "Marker", "MaxItems"}, Run: s.listTags("ListOpenIDConnectProviderTagsResult", s.providerNote)},
 			"CreateRole":                              {Parameters: []string{"RoleName", "Path", "AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Tags.Key", "Tags.Value"}, Run: s.createRole},
 			"GetRole":                                 {Parameters: []string{"RoleName"}, Run: s.getRole},
+			"ListRoles":                               {Parameters: []string{"PathPrefix", "Marker", "MaxItems"}, Run: s.listRoles},
+			"UpdateRole":                              {Parameters: []string{"RoleName", "Description", "MaxSessionDuration"}, Run: s.updateRole},
 			"UpdateAssumeRolePolicy":                  {Parameters: []string{"RoleName", "PolicyDocument"}, Run: s.updateTrust},
 			"DeleteRole":                              {Parameters: []string{"RoleName"}, Run: s.deleteRole},
+			"TagRole":                                 {Parameters: []string{"RoleName", "Tags.Key", "Tags.Value"}, Run: s.tagging(s.roleNote, true)},
+			"UntagRole":                               {Parameters: []string{"RoleName", "TagKeys"}, Run: s.tagging(s.roleNote, false)},
+			"ListRoleTags":                            {Parameters: []string{"RoleName", "Marker", "MaxItems"}, Run: s.listTags("ListRoleTagsResult", s.roleNote)},
 			"PutRolePolicy":                           {Parameters: []string{"RoleName", "PolicyName", "PolicyDocument"}, Run: s.putPolicy},
 			"GetRolePolicy":                           {Parameters: []string{"RoleName", "PolicyName"}, Run: s.getPolicy},
 			"ListRolePolicies":                        {Parameters: []string{"RoleName", "Marker", "MaxItems"}, Run: s.listPolicies},
+			"ListAttachedRolePolicies":                {Parameters: []string{"RoleName", "PathPrefix", "Marker", "MaxItems"}, Run: s.listAttached},
+			"ListInstanceProfilesForRole":             {Parameters: []string{"RoleName", "Marker", "MaxItems"}, Run: s.listProfiles},
 			"DeleteRolePolicy":                        {Parameters: []string{"RoleName", "PolicyName"}, Run: s.deletePolicy},
 		},
 	}
@@ -88,256 +106,79 @@ func conflict(code, message string) error {
 	return &awsjson.Error{Status: http.StatusConflict, Code: code, Message: message}
 }
 
-// providerOf finds a provider by its ARN.
-func (s *Server) providerOf(arn string) (sts.Provider, error) {
-	for _, p := range s.config.STS.Providers() {
-		if found, _ := s.config.STS.ProviderARN(p.URL); found == arn {
-			return p, nil
+// noteOf is what is kept of something; what the twin started with has a note from now on. The lock is
+// held, as it is in newNote.
+func (s *Server) noteOf(arn string) *note {
+	found := s.notes[arn]
+	if found == nil {
+		found = &note{created: s.started, policies: map[string]string{}}
+		s.notes[arn] = found
+	}
+	return found
+}
+
+// newNote begins the note of something that is made now.
+func (s *Server) newNote(arn string) *note {
+	s.notes[arn] = &note{created: s.config.Now(), policies: map[string]string{}}
+	return s.notes[arn]
+}
+
+func (n *note) date() string { return n.created.UTC().Format(time.RFC3339) }
+
+// A tag is a word about a role or provider.
+type tag struct{ Key, Value string }
+
+const maxTags = 50
+
+// readTags reads Tags.member.N.Key and .Value.
+func readTags(form url.Values) ([]tag, error) {
+	var tags []tag
+	for n := 1; ; n++ {
+		prefix := "Tags.member." + strconv.Itoa(n)
+		key := form.Get(prefix + ".Key")
+		switch {
+		case !form.Has(prefix + ".Key"):
+			return tags, nil
+		case key == "" || len(key) > 128 || len(form.Get(prefix+".Value")) > 256 || strings.HasPrefix(strings.ToLower(key), "aws:"):
+			return nil, awsjson.Refuse("InvalidInput", "a tag's key has 1 to 128 characters and does not begin with aws:, its value at most 256")
+		case slices.ContainsFunc(tags, func(t tag) bool { return strings.EqualFold(t.Key, key) }):
+			return nil, awsjson.Refuse("InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
-	}
-	return sts.Provider{}, missing("OpenIDConnect Provider " + arn)
-}
-
-type providerMade struct {
-	XMLName xml.Name `xml:"CreateOpenIDConnectProviderResult"`
-	ARN     string   `xml:"OpenIDConnectProviderArn"`
-}
-
-func (s *Server) createProvider(_ sigv4.Credential, form url.Values) (any, error) {
-	made := sts.Provider{URL: form.Get("Url"), ClientIDs: awsquery.List(form, "ClientIDList.member")}
-	if _, taken := s.config.STS.ProviderARN(made.URL); taken {
-		return nil, conflict("EntityAlreadyExists", "Provider with url "+made.URL+" already exists.")
-	}
-	if err := s.config.STS.PutProvider(made); err != nil {
-		return nil, awsjson.Refuse("ValidationException", "%s", err)
-	}
-	arn, _ := s.config.STS.ProviderARN(made.URL)
-	return providerMade{ARN: arn}, nil
-}
-
-type providerShown struct {
-	XMLName   xml.Name `xml:"GetOpenIDConnectProviderResult"`
-	URL       string   `xml:"Url"`
-	ClientIDs []string `xml:"ClientIDList>member"`
-}
-
-func (s *Server) getProvider(_ sigv4.Credential, form url.Values) (any, error) {
-	p, err := s.providerOf(form.Get("OpenIDConnectProviderArn"))
-	if err != nil {
-		return nil, err
-	}
-	_, name, _ := strings.Cut(p.URL, "://") // AWS leaves the scheme out
-	return providerShown{URL: name, ClientIDs: p.ClientIDs}, nil
-}
-
-// addAudience is idempotent, as AWS's is.
-func (s *Server) addAudience(_ sigv4.Credential, form url.Values) (any, error) {
-	return s.changeAudiences(form, func(all []string, one string) []string {
-		if slices.Contains(all, one) {
-			return all
-		}
-		return append(slices.Clone(all), one)
-	})
-}
-
-func (s *Server) removeAudience(_ sigv4.Credential, form url.Values) (any, error) {
-	return s.changeAudiences(form, func(all []string, one string) []string {
-		return slices.DeleteFunc(slices.Clone(all), func(id string) bool { return id == one })
-	})
-}
-
-func (s *Server) changeAudiences(form url.Values, change func(all []string, one string) []string) (any, error) {
-	p, err := s.providerOf(form.Get("OpenIDConnectProviderArn"))
-	if err != nil {
-		return nil, err
-	}
-	if form.Get("ClientID") == "" {
-		return nil, awsjson.Refuse("ValidationException", "The ClientID must not be empty.")
-	}
-	p.ClientIDs = change(p.ClientIDs, form.Get("ClientID"))
-	if err := s.config.STS.PutProvider(p); err != nil {
-		return nil, awsjson.Refuse("ValidationException", "%s", err)
-	}
-	return nil, nil
-}
-
-type providersListed struct {
-	XMLName xml.Name        `xml:"ListOpenIDConnectProvidersResult"`
-	Entries []providerEntry `xml:"OpenIDConnectProviderList>member"`
-}
-
-// providerEntry is one of a list.
-type providerEntry struct {
-	ARN string `xml:"Arn"`
-}
-
-func (s *Server) listProviders(sigv4.Credential, url.Values) (any, error) {
-	var listed providersListed
-	for _, p := range s.config.STS.Providers() {
-		arn, _ := s.config.STS.ProviderARN(p.URL)
-		listed.Entries = append(listed.Entries, providerEntry{arn})
-	}
-	return listed, nil
-}
-
-func (s *Server) deleteProvider(_ sigv4.Credential, form url.Values) (any, error) {
-	p, err := s.providerOf(form.Get("OpenIDConnectProviderArn"))
-	if err != nil {
-		return nil, err
-	}
-	s.config.STS.RemoveProvider(p.URL)
-	return nil, nil
-}
-
-type roleShown struct {
-	XMLName xml.Name
-	Path    string `xml:"Role>Path"`
-	Name    string `xml:"Role>RoleName"`
-	ID      string `xml:"Role>RoleId"`
-	ARN     string `xml:"Role>Arn"`
-	Created string `xml:"Role>CreateDate"`
-	Trust   string `xml:"Role>AssumeRolePolicyDocument"`
-	Longest int    `xml:"Role>MaxSessionDuration"`
-}
-
-// shown is a role as IAM shows it, its policy escaped as in a URL.
-func (s *Server) shown(action string, r sts.Role) roleShown {
-	return roleShown{
-		XMLName: xml.Name{Local: action + "Result"}, Path: "/", Name: r.Name, ID: r.ID, ARN: s.config.STS.RoleARN(r.Name),
-		Created: s.config.Now().UTC().Format(time.RFC3339), Trust: url.QueryEscape(r.TrustPolicy), Longest: int(r.MaxSession.Seconds()),
+		tags = append(tags, tag{key, form.Get(prefix + ".Value")})
 	}
 }
 
-func (s *Server) role(name string) (sts.Role, error) {
-	r, found := s.config.STS.Role(name)
-	if !found {
-		return sts.Role{}, missing("The role with name " + name)
+// put adds tags, and changes those that are there.
+func (n *note) put(tags []tag) error {
+	changed := slices.Clone(n.tags)
+	for _, t := range tags {
+		changed = append(slices.DeleteFunc(changed, func(old tag) bool { return strings.EqualFold(old.Key, t.Key) }), t)
 	}
-	return r, nil
+	if len(changed) > maxTags {
+		return conflict("LimitExceeded", "The number of tags has reached the maximum limit of 50.")
+	}
+	n.tags = changed
+	return nil
 }
 
-func (s *Server) createRole(_ sigv4.Credential, form url.Values) (any, error) {
-	made := sts.Role{Name: form.Get("RoleName"), TrustPolicy: form.Get("AssumeRolePolicyDocument"), MaxSession: time.Hour}
-	if text := form.Get("MaxSessionDuration"); text != "" {
-		seconds, err := strconv.Atoi(text)
+// tagging adds tags to what the form names, or removes them.
+func (s *Server) tagging(named func(url.Values) (*note, error), add bool) func(sigv4.Credential, url.Values) (any, error) {
+	return func(_ sigv4.Credential, form url.Values) (any, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		n, err := named(form)
 		if err != nil {
-			return nil, awsjson.Refuse("ValidationException", "MaxSessionDuration is a number of seconds")
+			return nil, err
 		}
-		made.MaxSession = time.Duration(seconds) * time.Second
+		if add {
+			tags, err := readTags(form)
+			if err != nil {
+				return nil, err
+			}
+			return nil, n.put(tags)
+		}
+		gone := awsquery.List(form, "TagKeys.member")
+		n.tags = slices.DeleteFunc(n.tags, func(t tag) bool { return slices.Contains(gone, t.Key) })
+		return nil, nil
 	}
-	if path := form.Get("Path"); path != "" && path != "/" {
-		return nil, awsjson.Refuse("ValidationException", "the twin's roles have the path /")
-	}
-	if _, taken := s.config.STS.Role(made.Name); taken {
-		return nil, conflict("EntityAlreadyExists", "Role with name "+made.Name+" already exists.")
-	}
-	s.mu.Lock()
-	s.made++
-	made.ID = fmt.Sprintf("AROATWINMADE%09d", s.made)
-	s.mu.Unlock()
-	if err := s.config.STS.PutRole(made); err != nil {
-		return nil, awsjson.Refuse("MalformedPolicyDocument", "%s", err)
-	}
-	return s.shown("CreateRole", made), nil
-}
-
-func (s *Server) getRole(_ sigv4.Credential, form url.Values) (any, error) {
-	r, err := s.role(form.Get("RoleName"))
-	if err != nil {
-		return nil, err
-	}
-	return s.shown("GetRole", r), nil
-}
-
-func (s *Server) updateTrust(_ sigv4.Credential, form url.Values) (any, error) {
-	r, err := s.role(form.Get("RoleName"))
-	if err != nil {
-		return nil, err
-	}
-	r.TrustPolicy = form.Get("PolicyDocument")
-	if err := s.config.STS.PutRole(r); err != nil {
-		return nil, awsjson.Refuse("MalformedPolicyDocument", "%s", err)
-	}
-	return nil, nil
-}
-
-func (s *Server) deleteRole(_ sigv4.Credential, form url.Values) (any, error) {
-	r, err := s.role(form.Get("RoleName"))
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.policies[r.Name]) > 0 {
-		return nil, conflict("DeleteConflict", "Cannot delete entity, must delete policies first.")
-	}
-	s.config.STS.RemoveRole(r.Name)
-	return nil, nil
-}
-
-func (s *Server) putPolicy(_ sigv4.Credential, form url.Values) (any, error) {
-	r, err := s.role(form.Get("RoleName"))
-	if err != nil {
-		return nil, err
-	}
-	name, document := form.Get("PolicyName"), form.Get("PolicyDocument")
-	var parsed struct {
-		Version   string
-		Statement []json.RawMessage
-	}
-	if err := json.Unmarshal([]byte(document), &parsed); err != nil || parsed.Version != "2012-10-17" || len(parsed.Statement) == 0 || name == "" {
-		return nil, awsjson.Refuse("MalformedPolicyDocument", "a PolicyName and a policy of the Version 2012-10-17 with a list of statements are needed")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.policies[r.Name] == nil {
-		s.policies[r.Name] = map[string]string{}
-	}
-	s.policies[r.Name][name] = document
-	return nil, nil
-}
-
-type policyShown struct {
-	XMLName  xml.Name `xml:"GetRolePolicyResult"`
-	Role     string   `xml:"RoleName"`
-	Name     string   `xml:"PolicyName"`
-	Document string   `xml:"PolicyDocument"`
-}
-
-func (s *Server) getPolicy(_ sigv4.Credential, form url.Values) (any, error) {
-	role, name := form.Get("RoleName"), form.Get("PolicyName")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	document, found := s.policies[role][name]
-	if !found {
-		return nil, missing("The role policy with name " + name)
-	}
-	return policyShown{Role: role, Name: name, Document: url.QueryEscape(document)}, nil
-}
-
-type policiesListed struct {
-	XMLName   xml.Name `xml:"ListRolePoliciesResult"`
-	Names     []string `xml:"PolicyNames>member"`
-	Truncated bool     `xml:"IsTruncated"`
-}
-
-func (s *Server) listPolicies(_ sigv4.Credential, form url.Values) (any, error) {
-	r, err := s.role(form.Get("RoleName"))
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return policiesListed{Names: slices.Sorted(maps.Keys(s.policies[r.Name]))}, nil
-}
-
-func (s *Server) deletePolicy(_ sigv4.Credential, form url.Values) (any, error) {
-	role, name := form.Get("RoleName"), form.Get("PolicyName")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, found := s.policies[role][name]; !found {
-		return nil, missing("The role policy with name " + name)
-	}
-	delete(s.policies[role], name)
-	return nil, nil
 }

@@ -47,13 +47,15 @@ type Application struct {
 	Created     time.Time
 	// AssignmentRequired asks for Assigned; without it everybody in the store is let in.
 	AssignmentRequired bool
-	Assigned           []string // user ids
+	Assigned           []string // user ids, and those of groups (GroupID)
 	Grants             map[string]Grant
 	// Actors are the principals who may call CreateTokenWithIAM, Policy is where they are written.
 	Actors []string
 	Policy json.RawMessage
 	// Scopes are those of the application, each with the targets it is for.
 	Scopes map[string][]string
+	// Portal is how the application is shown to people, as it was written.
+	Portal json.RawMessage
 }
 
 // A Grant is one way to a token.
@@ -83,20 +85,28 @@ var (
 	ErrLimit    = errors.New("the limit is reached")
 )
 
-// CreateIssuer trusts the tokens of an issuer.
-func (c *Center) CreateIssuer(made Issuer) (Issuer, error) {
+// checkIssuer holds an issuer to what an instance takes.
+func checkIssuer(made Issuer) error {
 	u, err := jwks.CheckURL(made.URL)
 	switch {
 	case err != nil:
-		return Issuer{}, fmt.Errorf("the IssuerUrl: %w", err)
+		return fmt.Errorf("the IssuerUrl: %w", err)
 	case strings.HasSuffix(u.Path, "/") && u.Path != "/", u.RawQuery != "":
-		return Issuer{}, errors.New("the IssuerUrl: a URL without a query, and without a slash at its end")
+		return errors.New("the IssuerUrl: a URL without a query, and without a slash at its end")
 	case made.Name == "" || len(made.Name) > 255:
-		return Issuer{}, errors.New("the Name: 1 to 255 characters are needed")
+		return errors.New("the Name: 1 to 255 characters are needed")
 	case made.ClaimPath == "":
-		return Issuer{}, errors.New("the ClaimAttributePath: the name of a claim is needed")
+		return errors.New("the ClaimAttributePath: the name of a claim is needed")
 	case storeNames[made.StorePath] == "":
-		return Issuer{}, errors.New("the IdentityStoreAttributePath: the twin knows emails.value, userName and externalId")
+		return errors.New("the IdentityStoreAttributePath: the twin knows emails.value, userName and externalId")
+	}
+	return nil
+}
+
+// CreateIssuer trusts the tokens of an issuer.
+func (c *Center) CreateIssuer(made Issuer) (Issuer, error) {
+	if err := checkIssuer(made); err != nil {
+		return Issuer{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,6 +121,28 @@ func (c *Center) CreateIssuer(made Issuer) (Issuer, error) {
 	made.ARN = fmt.Sprintf("arn:aws:sso::%s:trustedTokenIssuer/%s/tti-%s", c.config.Account, instanceID, c.nextID())
 	c.issuers = append(c.issuers, &made)
 	return made, nil
+}
+
+// UpdateIssuer changes the name of an issuer and how its tokens name people; its URL stays.
+func (c *Center) UpdateIssuer(changed Issuer) error {
+	if err := checkIssuer(changed); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range c.issuers {
+		if i.ARN != changed.ARN && i.Name == changed.Name {
+			return ErrConflict
+		}
+	}
+	for _, i := range c.issuers {
+		if i.ARN == changed.ARN {
+			changed.URL = i.URL
+			*i = changed
+			return nil
+		}
+	}
+	return ErrNotFound
 }
 
 // Issuers are all that are trusted.
@@ -278,5 +310,9 @@ func (a *Application) clone() Application {
 
 // lets reports whether a person may use the application.
 func (a *Application) lets(p Person) bool {
-	return !a.AssignmentRequired || slices.Contains(a.Assigned, p.UserID)
+	return !a.AssignmentRequired || slices.Contains(a.Assigned, p.UserID) ||
+		slices.ContainsFunc(p.Groups, func(name string) bool { return slices.Contains(a.Assigned, GroupID(name)) })
 }
+
+// GroupID is the id of a group in the identity store.
+func GroupID(name string) string { return "9067642ac7-group-" + name }

@@ -43,7 +43,7 @@ func (c *Center) Register(made Client) (Client, error) {
 	}
 	for _, kind := range made.GrantTypes {
 		if !slices.Contains([]string{AuthorizationCode, RefreshToken, DeviceCode}, kind) {
-			return Client{}, refuse("invalid_client_metadata", "a public client's grant types are authorization_code, refresh_token and %s", DeviceCode)
+			return Client{}, refuse(UnsupportedGrant, "a public client's grant types are authorization_code, refresh_token and %s", DeviceCode)
 		}
 	}
 	for _, scope := range made.Scopes {

@@ -23,6 +23,8 @@ type session struct {
 	scopes  []string
 	expires time.Time // of the session, and so of its refresh token
 	until   time.Time // of the access token
+	// exchanged says that the session came of another one's token: it gives none in turn.
+	exchanged bool
 }
 
 // Tokens are what a grant gives.
@@ -52,6 +54,11 @@ func (c *Center) begin(p Person, applicationARN string, scopes []string) (Tokens
 	if err != nil {
 		return Tokens{}, refuse(InvalidClient, "there is no such application")
 	}
+	return c.beginSession(&session{person: p, client: applicationARN}, application, scopes)
+}
+
+// beginSession gives a new session its scopes and its tokens. The lock is held.
+func (c *Center) beginSession(s *session, application *Application, scopes []string) (Tokens, error) {
 	allowed := slices.Clone(basicScopes)
 	for scope := range application.Scopes {
 		allowed = append(allowed, scope)
@@ -65,8 +72,7 @@ func (c *Center) begin(p Person, applicationARN string, scopes []string) (Tokens
 		slices.Sort(allowed[len(basicScopes):])
 		scopes = allowed
 	}
-	now := c.config.Now()
-	s := &session{person: p, client: applicationARN, scopes: scopes, expires: now.Add(sessionLife)}
+	s.scopes, s.expires = scopes, c.config.Now().Add(sessionLife)
 	_, refreshable := application.Grants[RefreshToken]
 	return c.issue(s, refreshable, true)
 }
@@ -137,6 +143,48 @@ func (c *Center) ByRefresh(client, refresh string) (Tokens, error) {
 	renewed := *s
 	renewed.person = p
 	return c.issue(&renewed, true, err == nil)
+}
+
+// ByExchange gives an application tokens for another one's access token (the token exchange grant). The
+// other application has to name this one among the targets of a scope, and a token that came of an
+// exchange is not exchanged again.
+func (c *Center) ByExchange(applicationARN, subject string, scopes []string) (Tokens, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	application, err := c.application(applicationARN)
+	if err != nil || application.Disabled {
+		return Tokens{}, refuse(InvalidClient, "there is no such application")
+	}
+	if _, granted := application.Grants[TokenExchange]; !granted {
+		return Tokens{}, refuse(UnauthorizedClient, "the application has no token exchange grant")
+	}
+	s, found := c.access[subject]
+	switch {
+	case !found:
+		return Tokens{}, refuse(InvalidGrant, "the subject token is unknown")
+	case !c.config.Now().Before(s.until):
+		return Tokens{}, refuse(ExpiredToken, "the subject token has expired")
+	case s.exchanged:
+		return Tokens{}, refuse(InvalidGrant, "the subject token was exchanged already")
+	}
+	from, err := c.application(s.client)
+	if err != nil || !from.targets(applicationARN) {
+		return Tokens{}, refuse(AccessDenied, "the application that the subject token is of has no scope with this one among its authorized targets")
+	}
+	if !application.lets(s.person) {
+		return Tokens{}, refuse(AccessDenied, "the person is not assigned to the application")
+	}
+	return c.beginSession(&session{person: s.person, client: applicationARN, exchanged: true}, application, scopes)
+}
+
+// targets reports whether a scope of the application is for another one.
+func (a *Application) targets(arn string) bool {
+	for _, targets := range a.Scopes {
+		if slices.Contains(targets, arn) {
+			return true
+		}
+	}
+	return false
 }
 
 // Holder is the person of an access token that a public client or an application got, and whether

@@ -30,6 +30,28 @@ ALTER LANGUAGE plpythonu OWNER TO rdsadmin;
 CREATE ROLE "sys:monitor";
 GRANT pg_read_all_stats TO "sys:monitor";
 
+-- The passwords of users as they are, because each way of asking for one hashes it otherwise.
+CREATE TABLE pg_catalog.redshift_password (username text PRIMARY KEY, password text NOT NULL);
+
+CREATE FUNCTION pg_catalog.redshift_keep_password(changed text, secret text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    DELETE FROM redshift_password WHERE username = changed;
+    IF secret IS NULL THEN
+        RETURN;
+    ELSIF secret !~ '[A-Z]' OR secret !~ '[a-z]' OR secret !~ '[0-9]' OR length(secret) NOT BETWEEN 8 AND 64 OR secret ~ '[''"\\/@ ]' THEN
+        RAISE EXCEPTION 'a password has 8 to 64 characters, an uppercase letter, a lowercase letter and a number, and none of quotes, \, /, @ and space' USING ERRCODE = 'invalid_password';
+    END IF;
+    INSERT INTO redshift_password VALUES (changed, secret);
+END $$;
+REVOKE ALL ON FUNCTION pg_catalog.redshift_keep_password FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_catalog.redshift_keep_password TO admin;
+
+CREATE PROCEDURE pg_catalog.redshift_put_user(statement text, changed text, secret text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    PERFORM redshift_keep_password(changed, secret);
+END $$;
+
 CREATE TABLE pg_catalog.redshift_identity_provider (
     uid         integer GENERATED ALWAYS AS IDENTITY,
     name        text PRIMARY KEY,

@@ -22,7 +22,7 @@ func administration(tokens []token) (string, bool) {
 	case begins(s, "ALTER", "DEFAULT", "PRIVILEGES"):
 		return withoutRole(tokens), true
 	case begins(s, "CREATE", "USER"), begins(s, "ALTER", "USER"), begins(s, "CREATE", "ROLE"):
-		return userOptions(s), true
+		return userOptions(s)
 	case begins(s, "DROP", "ROLE"):
 		return dropRole(s)
 	case begins(s, "CREATE", "IDENTITY", "PROVIDER"), begins(s, "ALTER", "IDENTITY", "PROVIDER"):
@@ -131,17 +131,22 @@ func join(s []token) string {
 }
 
 // userOptions writes the options of users and roles as PostgreSQL does, and leaves out those that
-// it lacks: who sees the system tables, how long a session may be idle, and the id elsewhere.
-func userOptions(s []token) string {
+// it lacks: who sees the system tables, how long a session may be idle, and the id elsewhere. A
+// password is kept beside PostgreSQL's users, which need none here.
+func userOptions(s []token) (string, bool) {
 	var kept []token
+	password := ""
 	for i := 0; i < len(s); i++ {
 		t := s[i]
-		follows := func(n int, keyword string) bool { return i+n < len(s) && s[i+n].is(keyword) }
+		follows := func(keyword string) bool { return i+1 < len(s) && s[i+1].is(keyword) }
 		switch {
-		case t.is("PASSWORD") && follows(1, "DISABLE"):
-			kept = append(kept, t, token{word, "NULL"})
+		case t.is("PASSWORD") && follows("DISABLE"):
+			password = "NULL"
 			i++
-		case t.is("SYSLOG") && follows(1, "ACCESS"), t.is("SESSION") && follows(1, "TIMEOUT"):
+		case t.is("PASSWORD") && i+1 < len(s) && s[i+1].kind == literal:
+			password = s[i+1].text
+			i++
+		case t.is("SYSLOG") && follows("ACCESS"), t.is("SESSION") && follows("TIMEOUT"):
 			i += 2
 		case t.is("EXTERNALID"):
 			i++
@@ -151,7 +156,11 @@ func userOptions(s []token) string {
 			kept = append(kept, t)
 		}
 	}
-	return join(kept)
+	if password == "" || len(s) < 3 {
+		return join(kept), true
+	}
+	name, ok := identifier(s[2])
+	return "CALL pg_catalog.redshift_put_user(" + quoteLiteral(join(kept)) + ", " + quoteLiteral(name) + ", " + password + ")", ok
 }
 
 // dropRole drops a role that nobody has; with FORCE it is taken from those who have it.

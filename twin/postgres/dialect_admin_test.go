@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func TestAnAdministratorSetsPeopleUp(t *testing.T) {
 
 func TestWhatAnAdministratorIsRefused(t *testing.T) {
 	t.Parallel()
-	server := own(t)
+	server := shared
 	admin := connect(t, server, "admin")
 	for _, sql := range []string{
 		`CREATE ROLE given`, `GRANT ROLE given TO bob`, `CREATE ROLE outer1`, `CREATE ROLE inner1`, `GRANT ROLE inner1 TO ROLE outer1`,
@@ -117,6 +118,15 @@ func TestWhatAnAdministratorIsRefused(t *testing.T) {
 			t.Fatalf("%s: %s", sql, says)
 		}
 	}
+	t.Cleanup(func() {
+		for _, sql := range []string{
+			`DROP ROLE given FORCE`, `DROP ROLE outer1 FORCE`, `DROP ROLE inner1`, `REVOKE USAGE ON SCHEMA tickit FROM ROLE "reads"`, `DROP ROLE "reads"`, `DROP IDENTITY PROVIDER first CASCADE`,
+		} {
+			if says := tell(t, admin, sql); says != "" {
+				t.Errorf("%s: %s", sql, says)
+			}
+		}
+	})
 	for sql, want := range map[string]string{
 		`CREATE USER bob PASSWORD DISABLE`:                                                  `role "bob" already exists`,
 		`CREATE ROLE given`:                                                                 `role "given" already exists`,
@@ -157,7 +167,7 @@ func TestWhatAnAdministratorIsRefused(t *testing.T) {
 
 func TestAnIdentityProviderBringsUsersAndTheRolesOfTheirGroups(t *testing.T) {
 	t.Parallel()
-	server := own(t)
+	server := shared
 	admin := connect(t, server, "admin")
 	do := func(sql string) {
 		t.Helper()
@@ -173,41 +183,76 @@ func TestAnIdentityProviderBringsUsersAndTheRolesOfTheirGroups(t *testing.T) {
 		}
 		return rows[0][0]
 	}
-	admit := func(person string, groups []string) error { return server.Admit(t.Context(), "corp", person, groups) }
+	admit := func(person string, groups []string) error { return server.Admit(t.Context(), "corp2", person, groups) }
 	if err := admit("ann", []string{}); !errors.Is(err, postgres.ErrNoProvider) {
 		t.Errorf("without a provider: %v", err)
 	}
-	do(`CREATE IDENTITY PROVIDER "Idc" ` + idc)
-	do(`CREATE ROLE "corp:analysts"`)
-	do(`GRANT USAGE ON SCHEMA finance TO ROLE "corp:analysts"`)
-	do(`GRANT SELECT FOR TABLES IN SCHEMA finance TO ROLE "corp:analysts"`)
+	do(`CREATE IDENTITY PROVIDER "Idc" ` + strings.Replace(idc, "corp", "corp2", 1))
+	do(`CREATE ROLE "corp2:analysts"`)
+	do(`GRANT USAGE ON SCHEMA finance TO ROLE "corp2:analysts"`)
+	do(`GRANT SELECT FOR TABLES IN SCHEMA finance TO ROLE "corp2:analysts"`)
 	if err := admit("ann", []string{"analysts", "finance"}); err != nil {
 		t.Fatal(err)
 	}
-	if says := asked(t, server, "corp:ann", "select 1 from finance.budget"); says != "" || roles("corp:ann") != "corp:analysts" {
-		t.Errorf("ann has %q: %s", roles("corp:ann"), says)
+	if says := asked(t, server, "corp2:ann", "select 1 from finance.budget"); says != "" || roles("corp2:ann") != "corp2:analysts" {
+		t.Errorf("ann has %q: %s", roles("corp2:ann"), says)
 	}
 	do(`ALTER IDENTITY PROVIDER "Idc" AUTO_CREATE_ROLES TRUE INCLUDE GROUPS LIKE 'fin%'`)
 	do(`CREATE ROLE own`)
-	do(`GRANT ROLE own TO "corp:ann"`)
-	if err := admit("ann", []string{"finance", "others"}); err != nil || roles("corp:ann") != "corp:finance own" {
-		t.Errorf("after another group ann has %q, %v", roles("corp:ann"), err)
+	do(`GRANT ROLE own TO "corp2:ann"`)
+	if err := admit("ann", []string{"finance", "others"}); err != nil || roles("corp2:ann") != "corp2:finance own" {
+		t.Errorf("after another group ann has %q, %v", roles("corp2:ann"), err)
 	}
-	if err := admit("ann", nil); err != nil || roles("corp:ann") != "corp:finance own" {
-		t.Errorf("with groups that are not known ann has %q, %v", roles("corp:ann"), err)
+	if err := admit("ann", nil); err != nil || roles("corp2:ann") != "corp2:finance own" {
+		t.Errorf("with groups that are not known ann has %q, %v", roles("corp2:ann"), err)
 	}
 	do(`ALTER IDENTITY PROVIDER "Idc" DISABLE`)
-	if all, err := server.IdentityProviders(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("a disabled provider: %+v, %v", all, err)
+	named := func() (found []postgres.IdentityProvider) {
+		t.Helper()
+		all, err := server.IdentityProviders(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(all, func(p postgres.IdentityProvider) bool { return p.Namespace != "corp2" })
+	}
+	if disabled := named(); len(disabled) != 0 {
+		t.Errorf("a disabled provider: %+v", disabled)
 	}
 	do(`ALTER IDENTITY PROVIDER "Idc" ENABLE IAM_ROLE 'arn:aws:iam::123456789012:role/other'`)
-	all, err := server.IdentityProviders(t.Context())
-	if err != nil || len(all) != 1 || all[0].Name != "Idc" || all[0].Namespace != "corp" || all[0].IAMRole != "arn:aws:iam::123456789012:role/other" {
-		t.Errorf("providers %+v, %v", all, err)
+	if all := named(); len(all) != 1 || all[0].Name != "Idc" || all[0].IAMRole != "arn:aws:iam::123456789012:role/other" {
+		t.Errorf("providers %+v", all)
 	}
+	do(`DROP ROLE own FORCE`)
 	do(`DROP IDENTITY PROVIDER "Idc" CASCADE`)
-	if rows, err := query(admin, "select rolname from pg_roles where rolname like 'corp:%'"); err != nil || len(rows) != 0 {
+	if rows, err := query(admin, "select rolname from pg_roles where rolname like 'corp2:%'"); err != nil || len(rows) != 0 {
 		t.Errorf("%v are left, %v", rows, err)
+	}
+}
+
+func TestAPasswordIsKeptUntilItIsDisabled(t *testing.T) {
+	t.Parallel()
+	server := shared
+	admin := connect(t, server, "admin")
+	for _, step := range []struct{ sql, says, kept string }{
+		{`CREATE USER svc PASSWORD 'weak'`, `a password has 8 to 64 characters, an uppercase letter, a lowercase letter and a number, and none of quotes, \, /, @ and space`, ""},
+		{`CREATE USER svc PASSWORD 'Passw0rd'`, "", "Passw0rd"},
+		{`CREATE USER svc PASSWORD 'Passw0rd2'`, `role "svc" already exists`, "Passw0rd"},
+		{`ALTER USER svc PASSWORD 'Passw0rd3' CONNECTION LIMIT 5`, "", "Passw0rd3"},
+		{`ALTER USER svc SYSLOG ACCESS RESTRICTED`, "", "Passw0rd3"},
+		{`ALTER USER svc PASSWORD DISABLE`, "", ""},
+	} {
+		if says := tell(t, admin, step.sql); says != step.says {
+			t.Errorf("%s: %q, want %q", step.sql, says, step.says)
+		}
+		if kept, err := server.Password(t.Context(), "svc"); err != nil || kept != step.kept {
+			t.Errorf("after %s the password is %q, %v; want %q", step.sql, kept, err, step.kept)
+		}
+	}
+	if says := tell(t, admin, `DROP USER svc`); says != "" {
+		t.Error(says)
+	}
+	if says := asked(t, server, "alice", `ALTER USER alice PASSWORD 'Passw0rd'`); says != "permission denied" {
+		t.Errorf("alice changes a password: %q", says)
 	}
 }
 

@@ -1,14 +1,15 @@
-// Package secretsmanager plays the part of AWS Secrets Manager that programs need to log in:
-// GetSecretValue.
+// Package secretsmanager plays the part of AWS Secrets Manager that programs need to log in,
+// GetSecretValue, and the part that sets it up: secrets, their versions and their policies.
 //
 // It is a stand-in for development and tests, no production system: its secrets are in memory in the
-// clear. Requests must be signed, and members that are not known are refused.
+// clear. Requests must be signed, and members that are not known are refused. Who may do what is
+// decided by the account and by the secret's own policy, of which statements without a condition are
+// evaluated; identities have no policies here.
 package secretsmanager
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,13 +42,31 @@ type Server struct {
 	secrets map[string]*secret // by ARN
 }
 
+// The stages of versions.
+const (
+	current  = "AWSCURRENT"
+	previous = "AWSPREVIOUS"
+)
+
 type secret struct {
-	name    string
-	value   string
-	version string
-	created time.Time
-	denied  bool
+	arn, name, description string
+	tags                   []tag
+	created, changed       time.Time
+	versions               []version // the newest last: it is the current one
+	policy                 string
+	deleted                time.Time // when it will be gone; zero for a secret that stays
+	denied                 bool
 }
+
+// A version holds text or bytes.
+type version struct {
+	id      string
+	text    *string
+	bytes   []byte
+	created time.Time
+}
+
+type tag struct{ Key, Value string }
 
 // New makes a service without secrets.
 func New(config Config) *Server {
@@ -56,10 +75,23 @@ func New(config Config) *Server {
 	}
 	s := &Server{config: config, Script: &script.Script{}, secrets: map[string]*secret{}}
 	s.Service = &awsjson.Service{
-		Target:     Target,
-		Verifier:   sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "secretsmanager", Now: config.Now},
-		Script:     s.Script,
-		Operations: map[string]awsjson.Operation{"GetSecretValue": awsjson.Bind(s.getSecretValue)},
+		Target:   Target,
+		Verifier: sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "secretsmanager", Now: config.Now},
+		Script:   s.Script,
+		Operations: map[string]awsjson.Operation{
+			"GetSecretValue":       awsjson.Bind(s.getSecretValue),
+			"CreateSecret":         awsjson.Bind(s.createSecret),
+			"DescribeSecret":       awsjson.Bind(s.describeSecret),
+			"ListSecrets":          awsjson.Bind(s.listSecrets),
+			"PutSecretValue":       awsjson.Bind(s.putSecretValue),
+			"DeleteSecret":         awsjson.Bind(s.deleteSecret),
+			"RestoreSecret":        awsjson.Bind(s.restoreSecret),
+			"PutResourcePolicy":    awsjson.Bind(s.putResourcePolicy),
+			"GetResourcePolicy":    awsjson.Bind(s.getResourcePolicy),
+			"DeleteResourcePolicy": awsjson.Bind(s.deleteResourcePolicy),
+			"TagResource":          awsjson.Bind(s.tagResource),
+			"UntagResource":        awsjson.Bind(s.untagResource),
+		},
 	}
 	return s
 }
@@ -67,13 +99,37 @@ func New(config Config) *Server {
 // Put stores a secret under a name, or a new version of the one that has it. The suffix is what AWS
 // adds to the name in the ARN: six characters.
 func (s *Server) Put(name, suffix, value string) (arn string) {
-	arn = strings.Join([]string{"arn:aws:secretsmanager", s.config.Region, s.config.Account, "secret", name + "-" + suffix}, ":")
-	var version [16]byte
-	rand.Read(version[:]) // never fails (crypto/rand)
+	arn = s.arn(name, suffix)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.secrets[arn] = &secret{name: name, value: value, version: hex.EncodeToString(version[:]), created: s.config.Now()}
+	now := s.config.Now()
+	kept := s.secrets[arn]
+	if kept == nil {
+		kept = &secret{arn: arn, name: name, created: now}
+		s.secrets[arn] = kept
+	}
+	kept.put(version{id: newID(), text: &value, created: now})
 	return arn
+}
+
+func (s *Server) arn(name, suffix string) string {
+	return strings.Join([]string{"arn:aws:secretsmanager", s.config.Region, s.config.Account, "secret", name + "-" + suffix}, ":")
+}
+
+// put makes a version the current one. Of those before it the last is kept.
+func (k *secret) put(v version) {
+	k.versions = append(k.versions, v)
+	k.versions = k.versions[max(0, len(k.versions)-2):]
+	k.changed = v.created
+}
+
+// stages are those of each version, by its id.
+func (k *secret) stages() map[string][]string {
+	all := map[string][]string{}
+	for i, v := range k.versions {
+		all[v.id] = []string{map[bool]string{true: current, false: previous}[i == len(k.versions)-1]}
+	}
+	return all
 }
 
 // Delete removes a secret.
@@ -92,26 +148,56 @@ func (s *Server) Deny(arn string, denied bool) {
 	}
 }
 
-// Value reads a secret for a caller of the same account: for the twin's own services, which read it
-// in the caller's name.
+// Value reads a secret for a caller: for the twin's own services, which read it in the caller's name.
 func (s *Server) Value(caller sigv4.Credential, id string) (value string, err error) {
-	_, found, err := s.find(caller, id)
-	return found.value, err
-}
-
-func (s *Server) find(caller sigv4.Credential, id string) (arn string, found secret, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, v, err := s.value(caller, valueRequest{SecretID: id})
+	if err != nil || v.text == nil {
+		return "", err
+	}
+	return *v.text, nil
+}
+
+func notFound() error {
+	return awsjson.Refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+}
+
+// find finds a secret by its name or ARN for somebody who may act on it. The lock is held.
+func (s *Server) find(caller sigv4.Credential, id, action string) (*secret, error) {
+	if id == "" {
+		return nil, awsjson.Refuse("InvalidParameterException", "SecretId is needed")
+	}
+	s.sweep()
 	for arn, kept := range s.secrets {
-		if id != arn && id != kept.name {
+		if id != arn && (id != kept.name || caller.Account != s.config.Account) {
 			continue
 		}
-		if kept.denied || caller.Account != s.config.Account {
-			return "", secret{}, awsjson.Refuse("AccessDeniedException", "User: %s is not authorized to perform: secretsmanager:GetSecretValue on resource: %s because no identity-based policy allows the secretsmanager:GetSecretValue action", caller.ARN(), arn)
+		if kept.denied || !kept.allows(caller, s.config.Account, "secretsmanager:"+action) {
+			return nil, awsjson.Refuse("AccessDeniedException", "User: %s is not authorized to perform: secretsmanager:%s on resource: %s because no identity-based policy allows the secretsmanager:%[2]s action", caller.ARN(), action, arn)
 		}
-		return arn, *kept, nil
+		return kept, nil
 	}
-	return "", secret{}, awsjson.Refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	return nil, notFound()
+}
+
+// sweep removes what was to be deleted by now.
+func (s *Server) sweep() {
+	now := s.config.Now()
+	for arn, kept := range s.secrets {
+		if !kept.deleted.IsZero() && !now.Before(kept.deleted) {
+			delete(s.secrets, arn)
+		}
+	}
+}
+
+// use is find for what a secret that is being deleted does not do.
+func (s *Server) use(caller sigv4.Credential, id, action string) (*secret, error) {
+	kept, err := s.find(caller, id, action)
+	if err == nil && !kept.deleted.IsZero() {
+		return nil, awsjson.Refuse("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+	}
+	return kept, err
 }
 
 type valueRequest struct {
@@ -120,19 +206,38 @@ type valueRequest struct {
 	VersionStage string
 }
 
-func (s *Server) getSecretValue(_ context.Context, caller sigv4.Credential, q valueRequest) (any, error) {
-	if q.SecretID == "" {
-		return nil, awsjson.Refuse("InvalidParameterException", "SecretId is needed")
+// value finds a version, the current one unless another is asked for. The lock is held.
+func (s *Server) value(caller sigv4.Credential, q valueRequest) (*secret, version, error) {
+	kept, err := s.use(caller, q.SecretID, "GetSecretValue")
+	if err != nil {
+		return nil, version{}, err
 	}
-	arn, found, err := s.find(caller, q.SecretID)
+	stages := kept.stages()
+	if q.VersionStage == "" && q.VersionID == "" {
+		q.VersionStage = current
+	}
+	for _, v := range kept.versions {
+		if (q.VersionID == "" || q.VersionID == v.id) && (q.VersionStage == "" || slices.Contains(stages[v.id], q.VersionStage)) {
+			return kept, v, nil
+		}
+	}
+	return nil, version{}, awsjson.Refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for the version.")
+}
+
+func (s *Server) getSecretValue(_ context.Context, caller sigv4.Credential, q valueRequest) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept, v, err := s.value(caller, q)
 	if err != nil {
 		return nil, err
 	}
-	if q.VersionStage != "" && q.VersionStage != "AWSCURRENT" || q.VersionID != "" && q.VersionID != found.version {
-		return nil, awsjson.Refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for the version.")
+	answer := map[string]any{
+		"ARN": kept.arn, "Name": kept.name, "VersionId": v.id, "VersionStages": kept.stages()[v.id], "CreatedDate": awsjson.Epoch(v.created),
 	}
-	return map[string]any{
-		"ARN": arn, "Name": found.name, "VersionId": found.version, "SecretString": found.value,
-		"VersionStages": []string{"AWSCURRENT"}, "CreatedDate": awsjson.Epoch(found.created),
-	}, nil
+	if v.text != nil {
+		answer["SecretString"] = *v.text
+	} else {
+		answer["SecretBinary"] = v.bytes
+	}
+	return answer, nil
 }

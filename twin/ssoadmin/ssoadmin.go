@@ -6,10 +6,11 @@
 package ssoadmin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
+	"sync"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin/awsjson"
@@ -35,19 +36,38 @@ type Server struct {
 	// Script tells operations to refuse.
 	Script *script.Script
 
-	center *identitycenter.Center
-	region string
+	center  *identitycenter.Center
+	region  string
+	created time.Time
+
+	mu    sync.Mutex
+	asked map[string]creation // by the client's token
+	tags  map[string][]tag    // by ARN
 }
 
 // New makes the service.
 func New(config Config) *Server {
-	s := &Server{Script: &script.Script{}, center: config.Center, region: config.Region}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	s := &Server{
+		Script: &script.Script{}, center: config.Center, region: config.Region, created: config.Now(),
+		asked: map[string]creation{}, tags: map[string][]tag{},
+	}
 	s.Service = &awsjson.Service{
 		Target:   Target,
 		Verifier: sigv4.Verifier{Registry: config.Registry, Region: config.Region, Service: "sso", Now: config.Now},
 		Script:   s.Script,
 		Operations: map[string]awsjson.Operation{
 			"ListInstances":                         bind(s.listInstances),
+			"DescribeInstance":                      bind(s.describeInstance),
+			"UpdateTrustedTokenIssuer":              bind(s.updateIssuer),
+			"UpdateApplication":                     bind(s.updateApplication),
+			"DescribeApplicationAssignment":         bind(s.describeAssignment),
+			"ListApplicationAssignments":            bind(s.listAssignments),
+			"TagResource":                           bind(s.tagResource),
+			"UntagResource":                         bind(s.untagResource),
+			"ListTagsForResource":                   bind(s.listTags),
 			"CreateTrustedTokenIssuer":              bind(s.createIssuer),
 			"DescribeTrustedTokenIssuer":            bind(s.describeIssuer),
 			"ListTrustedTokenIssuers":               bind(s.listIssuers),
@@ -94,7 +114,7 @@ func typed(err error) error {
 	case errors.Is(err, identitycenter.ErrNotFound):
 		return awsjson.Refuse("ResourceNotFoundException", "there is no such resource in this instance")
 	case errors.Is(err, identitycenter.ErrConflict):
-		return awsjson.Refuse("ConflictException", "there is a trusted token issuer with this name or URL already")
+		return awsjson.Refuse("ConflictException", "there is one with this name or URL already")
 	case errors.Is(err, identitycenter.ErrLimit):
 		return awsjson.Refuse("ServiceQuotaExceededException", "the instance has no room for another one")
 	}
@@ -121,10 +141,18 @@ func (s *Server) identityStoreARN() string {
 }
 
 func (s *Server) listInstances(instanceOnly) (any, error) {
-	return map[string]any{"Instances": []any{map[string]any{
+	return map[string]any{"Instances": []any{s.instance()}}, nil
+}
+
+func (s *Server) describeInstance(q instanceOnly) (any, error) {
+	return s.instance(), s.checkInstance(q.InstanceArn)
+}
+
+func (s *Server) instance() any {
+	return map[string]any{
 		"InstanceArn": s.center.InstanceARN(), "IdentityStoreId": s.center.IdentityStoreID(),
-		"OwnerAccountId": s.center.Account(), "Name": "twin", "Status": "ACTIVE",
-	}}}, nil
+		"OwnerAccountId": s.center.Account(), "Name": "twin", "Status": "ACTIVE", "CreatedDate": awsjson.Epoch(s.created),
+	}
 }
 
 type issuerConfiguration struct {
@@ -142,7 +170,7 @@ type createIssuerRequest struct {
 	TrustedTokenIssuerType          string
 	TrustedTokenIssuerConfiguration issuerConfiguration
 	ClientToken                     string
-	Tags                            []map[string]string
+	Tags                            []tag
 }
 
 func (s *Server) createIssuer(q createIssuerRequest) (any, error) {
@@ -153,11 +181,37 @@ func (s *Server) createIssuer(q createIssuerRequest) (any, error) {
 	if q.TrustedTokenIssuerType != "OIDC_JWT" || c.JwksRetrievalOption != "OPEN_ID_DISCOVERY" {
 		return nil, errors.New("the type is OIDC_JWT, the JwksRetrievalOption OPEN_ID_DISCOVERY")
 	}
-	made, err := s.center.CreateIssuer(identitycenter.Issuer{Name: q.Name, URL: c.IssuerUrl, ClaimPath: c.ClaimAttributePath, StorePath: c.IdentityStoreAttributePath})
-	if err != nil {
-		return nil, err
+	return s.once(q.ClientToken, q, func() (string, any, error) {
+		made, err := s.center.CreateIssuer(identitycenter.Issuer{Name: q.Name, URL: c.IssuerUrl, ClaimPath: c.ClaimAttributePath, StorePath: c.IdentityStoreAttributePath})
+		return made.ARN, map[string]string{"TrustedTokenIssuerArn": made.ARN}, err
+	}, q.Tags)
+}
+
+type updateIssuerRequest struct {
+	TrustedTokenIssuerArn           string
+	Name                            string
+	TrustedTokenIssuerConfiguration struct {
+		OidcJwtConfiguration *struct {
+			ClaimAttributePath         string
+			IdentityStoreAttributePath string
+			JwksRetrievalOption        string
+		}
 	}
-	return map[string]string{"TrustedTokenIssuerArn": made.ARN}, nil
+}
+
+// updateIssuer changes what is given; the URL of an issuer cannot be.
+func (s *Server) updateIssuer(q updateIssuerRequest) (any, error) {
+	for _, i := range s.center.Issuers() {
+		if i.ARN != q.TrustedTokenIssuerArn {
+			continue
+		}
+		i.Name = cmp.Or(q.Name, i.Name)
+		if c := q.TrustedTokenIssuerConfiguration.OidcJwtConfiguration; c != nil {
+			i.ClaimPath, i.StorePath = cmp.Or(c.ClaimAttributePath, i.ClaimPath), cmp.Or(c.IdentityStoreAttributePath, i.StorePath)
+		}
+		return nil, s.center.UpdateIssuer(i)
+	}
+	return nil, identitycenter.ErrNotFound
 }
 
 type issuerOnly struct{ TrustedTokenIssuerArn string }
@@ -198,7 +252,7 @@ type createApplicationRequest struct {
 	Name                   string
 	Description            string
 	PortalOptions          json.RawMessage
-	Tags                   []map[string]string
+	Tags                   []tag
 	Status                 string
 	ClientToken            string
 }
@@ -207,14 +261,44 @@ func (s *Server) createApplication(q createApplicationRequest) (any, error) {
 	if err := s.checkInstance(q.InstanceArn); err != nil {
 		return nil, err
 	}
-	made, err := s.center.CreateApplication(q.ApplicationProviderArn, q.Name, q.Description)
-	if err != nil {
-		return nil, err
+	if q.Status != "" && q.Status != "ENABLED" && q.Status != "DISABLED" {
+		return nil, errors.New("the Status is ENABLED or DISABLED")
 	}
-	if q.Status == "DISABLED" {
-		err = s.center.Change(made.ARN, func(a *identitycenter.Application) error { a.Disabled = true; return nil })
-	}
-	return map[string]string{"ApplicationArn": made.ARN, "InstanceArn": s.center.InstanceARN(), "IdentityStoreArn": s.identityStoreARN()}, err
+	return s.once(q.ClientToken, q, func() (string, any, error) {
+		made, err := s.center.CreateApplication(q.ApplicationProviderArn, q.Name, q.Description)
+		if err != nil {
+			return "", nil, err
+		}
+		err = s.center.Change(made.ARN, func(a *identitycenter.Application) error {
+			a.Disabled, a.Portal = q.Status == "DISABLED", q.PortalOptions
+			return nil
+		})
+		return made.ARN, map[string]string{"ApplicationArn": made.ARN, "InstanceArn": s.center.InstanceARN(), "IdentityStoreArn": s.identityStoreARN()}, err
+	}, q.Tags)
+}
+
+type updateApplicationRequest struct {
+	ApplicationArn string
+	Name           string
+	Description    *string
+	Status         string
+	PortalOptions  json.RawMessage
+}
+
+func (s *Server) updateApplication(q updateApplicationRequest) (any, error) {
+	return nil, s.center.Change(q.ApplicationArn, func(a *identitycenter.Application) error {
+		if q.Status != "" && q.Status != "ENABLED" && q.Status != "DISABLED" {
+			return errors.New("the Status is ENABLED or DISABLED")
+		}
+		a.Name, a.Disabled = cmp.Or(q.Name, a.Name), q.Status == "DISABLED" || q.Status == "" && a.Disabled
+		if q.Description != nil {
+			a.Description = *q.Description
+		}
+		if q.PortalOptions != nil {
+			a.Portal = q.PortalOptions
+		}
+		return nil
+	})
 }
 
 type applicationOnly struct {
@@ -236,11 +320,15 @@ func (s *Server) described(a identitycenter.Application) map[string]any {
 	if a.Disabled {
 		status = "DISABLED"
 	}
-	return map[string]any{
+	described := map[string]any{
 		"ApplicationArn": a.ARN, "ApplicationProviderArn": a.Provider, "Name": a.Name, "Description": a.Description, "Status": status,
 		"ApplicationAccount": s.center.Account(), "InstanceArn": s.center.InstanceARN(), "IdentityStoreArn": s.identityStoreARN(),
 		"CreatedDate": awsjson.Epoch(a.Created), "CreatedFrom": s.region,
 	}
+	if a.Portal != nil {
+		described["PortalOptions"] = a.Portal
+	}
+	return described
 }
 
 func (s *Server) listApplications(q instanceOnly) (any, error) {
@@ -278,25 +366,4 @@ func (s *Server) putAssignment(q assignmentRequest) (any, error) {
 func (s *Server) getAssignment(q applicationOnly) (any, error) {
 	a, err := s.center.Application(q.ApplicationArn)
 	return map[string]bool{"AssignmentRequired": a.AssignmentRequired}, err
-}
-
-type principalRequest struct{ ApplicationArn, PrincipalId, PrincipalType string }
-
-func (s *Server) assign(q principalRequest) (any, error) {
-	if q.PrincipalType != "USER" || !slices.ContainsFunc(s.center.People(), func(p identitycenter.Person) bool { return p.UserID == q.PrincipalId }) {
-		return nil, awsjson.Refuse("ResourceNotFoundException", "the twin assigns users of the identity store (PrincipalType USER)")
-	}
-	return nil, s.center.Change(q.ApplicationArn, func(a *identitycenter.Application) error {
-		if !slices.Contains(a.Assigned, q.PrincipalId) {
-			a.Assigned = append(a.Assigned, q.PrincipalId)
-		}
-		return nil
-	})
-}
-
-func (s *Server) unassign(q principalRequest) (any, error) {
-	return nil, s.center.Change(q.ApplicationArn, func(a *identitycenter.Application) error {
-		a.Assigned = slices.DeleteFunc(a.Assigned, func(id string) bool { return id == q.PrincipalId })
-		return nil
-	})
 }

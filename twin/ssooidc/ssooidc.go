@@ -185,6 +185,9 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
+// accessTokenType is the only type of token that is traded here.
+const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+
 type iamRequest struct {
 	ClientID           string   `json:"clientId"`
 	GrantType          string   `json:"grantType"`
@@ -222,7 +225,7 @@ func (s *Server) createTokenWithIAM(r *http.Request, body []byte) (any, error) {
 	}
 	answer := map[string]any{
 		"accessToken": tokens.AccessToken, "tokenType": "Bearer", "expiresIn": int(tokens.ExpiresIn.Seconds()), "scope": tokens.Scopes,
-		"idToken": tokens.IDToken, "issuedTokenType": "urn:ietf:params:oauth:token-type:access_token",
+		"idToken": tokens.IDToken, "issuedTokenType": accessTokenType,
 		"awsAdditionalDetails": map[string]string{"identityContext": tokens.IdentityContext},
 	}
 	if tokens.RefreshToken != "" {
@@ -242,8 +245,13 @@ func (s *Server) grant(ctx context.Context, q iamRequest) (identitycenter.Tokens
 		return s.config.Center.ByRefresh(q.ClientID, q.RefreshToken)
 	case identitycenter.AuthorizationCode:
 		return s.config.Center.ByCodeOf(q.ClientID, q.Code, q.RedirectURI, q.CodeVerifier)
+	case identitycenter.TokenExchange:
+		if q.SubjectToken == "" || q.SubjectTokenType != accessTokenType || q.RequestedTokenType != "" && q.RequestedTokenType != accessTokenType {
+			return identitycenter.Tokens{}, invalid("subjectToken is needed, and the subjectTokenType and requestedTokenType %s", accessTokenType)
+		}
+		return s.config.Center.ByExchange(q.ClientID, q.SubjectToken, q.Scope)
 	}
 	return identitycenter.Tokens{}, &identitycenter.Refusal{
-		Reason: identitycenter.UnsupportedGrant, Message: "the twin's CreateTokenWithIAM knows " + identitycenter.JWTBearer + ", refresh_token and authorization_code",
+		Reason: identitycenter.UnsupportedGrant, Message: "the twin's CreateTokenWithIAM knows " + identitycenter.JWTBearer + ", " + identitycenter.TokenExchange + ", refresh_token and authorization_code",
 	}
 }

@@ -35,7 +35,7 @@ func (s *Server) assumeRoleWithWebIdentity(ctx context.Context, f form) (any, er
 	if err := role.admits(who.request(session), "sts:AssumeRoleWithWebIdentity", len(who.tags) > 0, who.sourceIdentity != ""); err != nil {
 		return nil, err
 	}
-	life, err := f.duration(role.MaxSession)
+	life, err := f.duration(role.MaxSession, exceedsRole)
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +160,11 @@ func (s *Server) assumeRole(r *http.Request, body []byte, f form) (any, error) {
 	if withContext && !target.trust.permits("sts:SetContext", callerRequest(caller, session, external, sourceIdentity, tags)) {
 		return nil, accessDenied("User: " + caller.ARN() + " is not authorized to perform: sts:SetContext on resource: " + target.arn)
 	}
-	longest := target.MaxSession
-	if caller.SessionToken != "" {
-		longest = min(longest, time.Hour) // a session that assumes a role is chaining, which AWS limits
+	longest, because := target.MaxSession, exceedsRole
+	if caller.SessionToken != "" && longest > time.Hour { // a session that assumes a role is chaining
+		longest, because = time.Hour, "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
 	}
-	life, err := f.duration(longest)
+	life, err := f.duration(longest, because)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ var ErrContextExpired = errors.New("the context assertion has expired")
 // live with any refusal that is about its request.
 func (s *Server) providedContext(f form) (person *sigv4.Person, given bool, err error) {
 	count := 0
+	providers := map[string]bool{}
 	for n := 1; n <= maxContexts; n++ {
 		prefix := "ProvidedContexts.member." + strconv.Itoa(n)
 		if _, found := f[prefix+".ProviderArn"]; !found {
@@ -33,19 +34,22 @@ func (s *Server) providedContext(f form) (person *sigv4.Person, given bool, err 
 			return nil, false, validation("1 validation error detected: Value at 'providedContexts." + strconv.Itoa(n) +
 				".member.contextAssertion' failed to satisfy constraint: Member must have length between 4 and 2048")
 		}
-		open, known := s.config.Contexts[f.get(prefix+".ProviderArn")]
+		provider := f.get(prefix + ".ProviderArn")
+		open, known := s.config.Contexts[provider]
 		if !known {
-			return nil, false, validation("Invalid context provider: " + f.get(prefix+".ProviderArn"))
+			return nil, false, validation("Invalid context provider: " + provider)
 		}
+		// An identity context and an audit context exclude each other.
+		if providers[provider] {
+			return nil, false, validation("More than one context of " + provider + " was given")
+		}
+		providers[provider] = true
 		opened, err := open(assertion)
 		switch {
 		case errors.Is(err, ErrContextExpired):
 			return nil, false, expiredToken("The context assertion has expired")
 		case err != nil:
 			return nil, false, &Error{Code: "InvalidContextAssertion", Message: "The context assertion is not valid", Status: http.StatusBadRequest, cause: err}
-		}
-		if opened != nil && person != nil {
-			return nil, false, validation("More than one identity context was given")
 		}
 		if opened != nil {
 			person = opened

@@ -70,8 +70,12 @@ func (f form) sessionName() (string, error) {
 	return name, nil
 }
 
-// duration reads DurationSeconds against the limits of the API and of the role.
-func (f form) duration(longest time.Duration) (time.Duration, error) {
+// exceedsRole is what AWS says of a session that is longer than its role allows.
+const exceedsRole = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+
+// duration reads DurationSeconds against the limits of the API and of what may be no longer, because
+// of what is said then.
+func (f form) duration(longest time.Duration, because string) (time.Duration, error) {
 	text := f.get("DurationSeconds")
 	if text == "" {
 		return min(time.Hour, longest), nil
@@ -82,7 +86,7 @@ func (f form) duration(longest time.Duration) (time.Duration, error) {
 			"Member must have value between 900 and 43200")
 	}
 	if time.Duration(seconds)*time.Second > longest {
-		return 0, validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+		return 0, validation(because)
 	}
 	return time.Duration(seconds) * time.Second, nil
 }
