@@ -91,6 +91,7 @@ func New(config Config) *Server {
 			"DeleteResourcePolicy": awsjson.Bind(s.deleteResourcePolicy),
 			"TagResource":          awsjson.Bind(s.tagResource),
 			"UntagResource":        awsjson.Bind(s.untagResource),
+			"GetRandomPassword":    awsjson.Bind(s.getRandomPassword),
 		},
 	}
 	return s
@@ -139,6 +140,20 @@ func (s *Server) Delete(arn string) {
 	delete(s.secrets, arn)
 }
 
+// Names are those of the secrets that are not being deleted.
+func (s *Server) Names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep()
+	var names []string
+	for _, kept := range s.secrets {
+		if kept.deleted.IsZero() {
+			names = append(names, kept.name)
+		}
+	}
+	return names
+}
+
 // Deny makes a secret's policy refuse everybody, or nobody.
 func (s *Server) Deny(arn string, denied bool) {
 	s.mu.Lock()
@@ -170,7 +185,8 @@ func (s *Server) find(caller sigv4.Credential, id, action string) (*secret, erro
 	}
 	s.sweep()
 	for arn, kept := range s.secrets {
-		if id != arn && (id != kept.name || caller.Account != s.config.Account) {
+		// An ARN may leave out the six characters that AWS adds to the name.
+		if id != arn && id != arn[:len(arn)-len("-xxxxxx")] && (id != kept.name || caller.Account != s.config.Account) {
 			continue
 		}
 		if kept.denied || !kept.allows(caller, s.config.Account, "secretsmanager:"+action) {
