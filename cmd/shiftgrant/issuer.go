@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,41 +29,53 @@ on a web server or a bucket that answers at the gateway's issuer URL:
   DIR/.well-known/openid-configuration   at ISSUER/.well-known/openid-configuration
   DIR/oauth2/jwks                        at ISSUER/oauth2/jwks
 
-There is nothing secret in them. A key is published before it signs: after ` + "`shiftgrant keys rotate\nissuer`" + `, export again and put the files in place before the new key is in use.`,
+There is nothing secret in them. A key is published before it signs: when there is a new one, from
+` + "`shiftgrant keys rotate --issuer`" + ` or in keys.issuer_kms, export again and put the files in place before
+it is in use. What the files hold, and until when they are good, is said when they are written; the
+gateway reminds of it in its log, and makes no new key by itself any more.
+
+Where signing keys are in AWS KMS, this asks for their public halves, with AWS credentials as the
+gateway finds them.`,
 		Example: "  shiftgrant issuer export --config /etc/shiftgrant.yaml ./public\n  aws s3 cp --recursive ./public s3://BUCKET/ --content-type application/json",
 		Args:    oneArgument("DIR"),
 		RunE: func(command *cobra.Command, args []string) error {
-			written, err := exportIssuer(path, args[0])
-			for _, file := range written {
+			config, err := gateway.ReadConfig(path)
+			if err != nil {
+				return err
+			}
+			export, err := gateway.ExportIssuer(*config, time.Now, args[0])
+			for _, file := range export.Files {
 				fmt.Fprintln(command.OutOrStdout(), "wrote", file)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			describeExport(command.OutOrStdout(), export.Keys)
+			return nil
 		},
 	}
 	command.Flags().StringVarP(&path, "config", "c", "shiftgrant.yaml", "configuration `file` of the gateway")
 	return command
 }
 
-func exportIssuer(path, folder string) ([]string, error) {
-	config, err := gateway.ReadConfig(path)
-	if err != nil {
-		return nil, err
+// describeExport says what is in the files and when they are good no more.
+func describeExport(w io.Writer, keys []issuer.KeyInfo) {
+	fmt.Fprintln(w)
+	for _, key := range keys {
+		switch from, until := key.From.Format(time.RFC3339), key.Until.Format(time.RFC3339); key.State {
+		case issuer.Signs:
+			fmt.Fprintf(w, "key %s signs\n", key.ID)
+		case issuer.Ahead:
+			fmt.Fprintf(w, "key %s signs from %s: put the files in place a day before\n", key.ID, from)
+		default:
+			fmt.Fprintf(w, "key %s signs no more, and is in the files until what it signed has expired at %s\n", key.ID, until)
+		}
 	}
-	keysFolder := config.Keys.Issuer
-	if keysFolder == "" {
-		keysFolder = filepath.Join(config.Data, "keys", "issuer")
+	again := "Export again when there is a new key"
+	for _, key := range keys {
+		if !key.Until.IsZero() {
+			again += fmt.Sprintf(", and after %s to take %s out", key.Until.Format(time.RFC3339), key.ID)
+		}
 	}
-	// A key that is made here would be one that no gateway signs with.
-	if _, err := os.Stat(keysFolder); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there are no keys in %s yet: start the gateway once", keysFolder)
-	}
-	keys, err := issuer.OpenKeys(keysFolder, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	made, err := issuer.New(issuer.Config{URL: config.Issuer, Keys: keys})
-	if err != nil {
-		return nil, err
-	}
-	return made.Export(folder)
+	fmt.Fprintln(w, again+".")
 }

@@ -35,7 +35,6 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
-	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // AdminSocket is the name of the admin socket in the data folder.
@@ -168,18 +167,12 @@ func (g *Gateway) openKMS() (*kms.Key, error) {
 	if config.Key == "" {
 		return nil, nil
 	}
-	region, err := kms.Region(config.Key)
-	if err != nil {
-		return nil, err
-	}
-	own := identity.NewOwn(identity.OwnConfig{Region: region, STSEndpoint: config.STSEndpoint, Now: g.now})
-	g.closers = append(g.closers, func() error { own.Close(); return nil })
-	return kms.New(kms.Config{KeyARN: config.Key, Endpoint: config.Endpoint, Credentials: own, Now: g.now})
+	return g.openKey(config)
 }
 
 func (g *Gateway) openIssuer() error {
 	var err error
-	if g.keys.issuer, err = issuer.OpenKeys(g.keys.issuerFolder, g.now()); err != nil {
+	if g.keys.issuer, err = g.openSigningKeys(g.keys.look); err != nil {
 		return err
 	}
 	g.issuer, err = issuer.New(issuer.Config{URL: g.config.Issuer, Keys: g.keys.issuer, ReservedAudiences: g.config.audiences(), Now: g.now})

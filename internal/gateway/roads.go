@@ -3,13 +3,12 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
@@ -26,15 +25,16 @@ var ErrNoKeys = errors.New("there is no signing key yet: a gateway makes one whe
 // OpenRoads reads the issuer's keys.
 func OpenRoads(config Config, now func() time.Time) (*Roads, error) {
 	g := &Gateway{config: config, logger: slog.New(slog.DiscardHandler), now: now, metrics: newMetrics("")}
-	folder := config.Keys.Issuer
-	setDefault(&folder, filepath.Join(config.Data, "keys", "issuer"))
-	if entries, err := os.ReadDir(folder); errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil, ErrNoKeys
-	} else if err != nil {
-		return nil, err
+	g.keys.issuerFolder, g.keys.look = config.Keys.Issuer, true
+	setDefault(&g.keys.issuerFolder, filepath.Join(config.Data, "keys", "issuer"))
+	err := g.openIssuer()
+	if errors.Is(err, issuer.ErrNoKeys) {
+		err = ErrNoKeys
 	}
-	g.keys.issuerFolder = folder
-	return &Roads{g}, g.openIssuer()
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return &Roads{g}, nil
 }
 
 // Close ends what was opened on the way.
@@ -43,7 +43,7 @@ func (r *Roads) Close() error { return r.gateway.Close() }
 // SigningKey is the id of the key that signs assertions.
 func (r *Roads) SigningKey() string {
 	for _, key := range r.gateway.keys.issuer.List(r.gateway.now()) {
-		if key.Signs {
+		if key.State == issuer.Signs {
 			return key.ID
 		}
 	}

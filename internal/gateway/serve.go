@@ -88,7 +88,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		g.keys.reload(g.now(), g.logger)
+		g.turnKeys(ctx)
 		if resealed, err := g.signIn.Reseal(ctx); err != nil {
 			g.logger.Error("seal upstream tokens by the newest key", "error", err)
 		} else if resealed > 0 {
