@@ -39,8 +39,7 @@ type keyRing struct {
 func (k *keyRing) open(folder string, config Keys, service *kms.Key) error {
 	k.files.kms = service
 	k.sealPath, k.sealed = filepath.Join(folder, "keys", "seal"), config.Seal
-	k.issuerFolder = config.Issuer
-	setDefault(&k.issuerFolder, filepath.Join(folder, "keys", "issuer"))
+	k.setIssuerFolder(Config{Data: folder, Keys: config})
 	k.issuerKMS = len(config.IssuerKMS) > 0
 	var err error
 	if k.start, err = k.readSeal(); err != nil {
@@ -56,6 +55,11 @@ func (k *keyRing) open(folder string, config Keys, service *kms.Key) error {
 	}
 	k.rotation, err = k.files.readOrMake(filepath.Join(folder, "keys", "rotation"))
 	return err
+}
+
+func (k *keyRing) setIssuerFolder(config Config) {
+	k.issuerFolder = config.Keys.Issuer
+	setDefault(&k.issuerFolder, filepath.Join(config.Data, "keys", "issuer"))
 }
 
 // readSeal reads the versions of the sealing key from where they are kept.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,11 +21,11 @@ type Roads struct{ gateway *Gateway }
 // ErrNoKeys says that no gateway has started on the data folder, so that there is no key to sign with.
 var ErrNoKeys = errors.New("there is no signing key yet: a gateway makes one when it first starts")
 
-// OpenRoads reads the issuer's keys.
+// OpenRoads reads the issuer's keys. An issuer.RemoteError is of a key in AWS KMS: [TryKMS] says more.
 func OpenRoads(config Config, now func() time.Time) (*Roads, error) {
 	g := &Gateway{config: config, logger: slog.New(slog.DiscardHandler), now: now, metrics: newMetrics("")}
-	g.keys.issuerFolder, g.keys.look = config.Keys.Issuer, true
-	setDefault(&g.keys.issuerFolder, filepath.Join(config.Data, "keys", "issuer"))
+	g.keys.look = true
+	g.keys.setIssuerFolder(config)
 	err := g.openIssuer()
 	if errors.Is(err, issuer.ErrNoKeys) {
 		err = ErrNoKeys
@@ -97,11 +96,30 @@ func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
 	return road, err
 }
 
-// TryKMS seals and opens a few bytes by the configured key of AWS KMS, as a start of the gateway does
-// with its keys. Nothing is kept.
-func TryKMS(ctx context.Context, config Config, now func() time.Time) (err error) {
-	g := &Gateway{config: config, now: now}
+// TryKMS has AWS KMS do what a gateway of this configuration has it do: seal and open a few bytes by
+// the key that seals, and sign by those that sign or will. Nothing is kept. It gives the key that an
+// error is about.
+func TryKMS(ctx context.Context, config Config, now func() time.Time) (key string, err error) {
+	g := &Gateway{config: config, logger: slog.New(slog.DiscardHandler), now: now, metrics: newMetrics("")}
 	defer func() { err = errors.Join(err, g.Close()) }()
+	if err := g.trySealing(ctx); err != nil {
+		return config.Keys.KMS.Key, err
+	}
+	if len(config.Keys.IssuerKMS) == 0 {
+		return "", nil
+	}
+	g.keys.look = true
+	g.keys.setIssuerFolder(config)
+	if err = g.openIssuer(); err == nil {
+		err = g.keys.issuer.Try(ctx, now())
+	}
+	if at, ok := errors.AsType[*issuer.RemoteError](err); ok {
+		return at.Name, at.Err
+	}
+	return config.Keys.IssuerKMS[0].Key, err
+}
+
+func (g *Gateway) trySealing(ctx context.Context) error {
 	key, err := g.openKMS()
 	if err != nil || key == nil {
 		return err

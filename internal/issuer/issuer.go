@@ -97,7 +97,7 @@ func (i *Issuer) sign(ctx context.Context, claims any, now time.Time) (secret.Te
 	digest := sha256.Sum256([]byte(input))
 	signature, err := key.sign(ctx, digest[:])
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("sign with key %s: %w", key.place, err)
+		return secret.Text{}, fmt.Errorf("sign with key %w", err)
 	}
 	return secret.New(input + "." + base64.RawURLEncoding.EncodeToString(signature)), nil
 }

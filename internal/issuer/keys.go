@@ -257,7 +257,11 @@ func readKey(path string) (signingKey, error) {
 		return signingKey{}, err
 	}
 	return newSigningKey(from, path, &private.PublicKey, func(_ context.Context, digest []byte) ([]byte, error) {
-		return rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest)
+		signature, err := rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return signature, nil
 	})
 }
 

@@ -100,9 +100,13 @@ func (f *fleet) tick(t *rapid.T) {
 			t.Fatalf("make the next key: %v", err)
 		}
 	}
+	f.now = f.now.Add(time.Minute)
 	for _, g := range f.gateways {
 		if _, err := g.keys.RemoveOver(f.now); err != nil {
 			t.Fatalf("remove what is over: %v", err)
+		}
+		if err := g.keys.Reload(f.now); err != nil { // to whom nothing was due, because of its clock
+			t.Fatalf("reload: %v", err)
 		}
 	}
 }
@@ -151,20 +155,49 @@ func (f *fleet) check(t *rapid.T) {
 func (f *fleet) checkSigners(t *rapid.T) {
 	signers := map[string]bool{}
 	for n, g := range f.gateways {
-		signing := slices.DeleteFunc(g.keys.List(f.now), func(key KeyInfo) bool { return key.State != Signs })
-		if len(signing) != 1 {
-			t.Fatalf("%s: gateway %d signs by %d keys", f.now, n, len(signing))
+		by := map[KeyState][]string{}
+		for _, key := range g.keys.List(f.now) {
+			by[key.State] = append(by[key.State], key.ID)
 		}
-		signers[signing[0].ID] = true
+		if len(by[Signs]) != 1 || len(by[Ahead]) > 1 {
+			t.Fatalf("%s: gateway %d has %v", f.now, n, by)
+		}
+		signers[by[Signs][0]] = true
 	}
 	for id := range signers {
 		since, published := f.since[id]
-		if len(signers) != 1 || !published || id != f.first && f.now.Sub(since) < PublishAhead {
+		if len(signers) != 1 || !published || id != f.first && f.now.Sub(since) < 24*time.Hour {
 			t.Fatalf("%s: signed by %v, which are published since %v", f.now, signers, f.since)
 		}
 		if id != f.first {
 			f.first = "" // the stock's keys come again
 		}
+	}
+}
+
+// events are when something changes, or would if it were planned otherwise.
+func (f *fleet) events() (events []time.Time) {
+	keys := f.gateways[0].keys.List(f.now)
+	for _, key := range keys {
+		events = append(events, key.From, key.From.Add(keepPublished), key.From.Add(keepPublished+keepFile))
+	}
+	planned := keys[len(keys)-1].From.Add(f.turn)
+	for n := range time.Duration(4) {
+		events = append(events, planned.Add((n-2)*day))
+	}
+	return slices.DeleteFunc(events, func(at time.Time) bool { return !at.After(f.now) })
+}
+
+// pass lets time go by: a while, or until about the time when something changes.
+func (f *fleet) pass(t *rapid.T) {
+	events := f.events()
+	if len(events) == 0 || rapid.IntRange(0, 2).Draw(t, "how it passes") == 0 {
+		f.now = f.now.Add(time.Duration(rapid.IntRange(1, 60*36).Draw(t, "minutes")) * time.Minute)
+		return
+	}
+	next := rapid.SampledFrom(events).Draw(t, "event").Add(time.Duration(rapid.IntRange(-4, 4).Draw(t, "seconds after")) * time.Second)
+	if next.After(f.now) {
+		f.now = next
 	}
 }
 
@@ -174,34 +207,36 @@ func TestKeysTakeTurnsByThemselvesForMonths(t *testing.T) {
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		f := &fleet{folder: filepath.Join(folders, fmt.Sprint(runs)), turn: time.Duration(rapid.IntRange(7, 25).Draw(t, "days of a turn")) * day, now: start, since: map[string]time.Time{}}
-		for range rapid.IntRange(1, 3).Draw(t, "gateways") {
+		f := &fleet{
+			folder: filepath.Join(folders, fmt.Sprint(runs)), now: start, since: map[string]time.Time{},
+			turn: time.Duration(rapid.IntRange(7, 14).Draw(t, "days of a turn")) * day,
+		}
+		for range rapid.IntRange(1, 2).Draw(t, "gateways") {
 			f.start(t)
 		}
 		f.first = f.gateways[0].keys.List(f.now)[0].ID
-		end := start.Add(80 * day)
-		for f.now.Before(end) {
+		for end := start.Add(60 * day); f.now.Before(end); {
 			f.check(t)
-			if rapid.IntRange(0, 3).Draw(t, "a sign-in") == 0 {
-				f.mint(t)
-			}
-			switch rapid.IntRange(0, 30).Draw(t, "what happens") {
+			switch rapid.IntRange(0, 9).Draw(t, "what happens") {
 			case 0: // one is restarted
 				f.gateways = f.gateways[1:]
 				f.start(t)
-			case 1: // all are off for weeks
-				f.now = f.now.Add(time.Duration(rapid.IntRange(1, 20*24).Draw(t, "hours off")) * time.Hour)
+				f.pass(t)
+			case 1: // all are off for a while
+				f.pass(t)
 				running := len(f.gateways)
 				f.gateways = nil
 				for range running {
 					f.start(t)
 				}
+			default:
+				f.pass(t)
 			}
-			f.now = f.now.Add(time.Duration(rapid.IntRange(1, 36*60).Draw(t, "minutes")) * time.Minute)
+			f.mint(t)
 			f.tick(t)
 		}
 		if f.made < 3 {
-			t.Fatalf("%d keys in 80 days of turns of %s", f.made, f.turn)
+			t.Fatalf("%d keys in 60 days of turns of %s", f.made, f.turn)
 		}
 		if files, err := filepath.Glob(filepath.Join(f.folder, "*")); err != nil || len(files) > 4 {
 			t.Fatalf("%d files are left, %v", len(files), err)
