@@ -23,8 +23,8 @@ func newKeys() *cobra.Command {
 func newKeysList(client func() *admin.Client) *cobra.Command {
 	var out *output
 	command := &cobra.Command{
-		Use:     "list",
-		Short:   "List the versions that there are, without showing any key",
+		Use:   "list",
+		Short: "List the versions that there are, without showing any key",
 		Long: `List the versions of the sealing key, and the signing keys with where they are in their lives:
 
   published  its time has not come, and AWS and apps can know it already

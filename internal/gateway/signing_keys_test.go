@@ -108,8 +108,14 @@ func TestSigningKeysInFilesTakeTurnsOnRecord(t *testing.T) {
 		at     time.Duration
 		states string
 	}{
-		{time.Minute, "signs"}, {87 * days, "signs"}, {88 * days, "signs published"}, {89 * days, "signs published"},
-		{90 * days, "verifies signs"}, {90*days + 2*time.Hour, "over signs"}, {92 * days, "signs"}, {178 * days, "signs published"},
+		{time.Minute, "signs"},
+		{87 * days, "signs"},
+		{88 * days, "signs published"},
+		{89 * days, "signs published"},
+		{90 * days, "verifies signs"},
+		{90*days + 2*time.Hour, "over signs"},
+		{92 * days, "signs"},
+		{178 * days, "signs published"},
 	} {
 		b.now = first.Add(row.at)
 		b.turnKeys(t.Context())
