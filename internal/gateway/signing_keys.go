@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -180,6 +181,9 @@ func (g *Gateway) remindOfKeys(exported []string, isExported bool) {
 	for _, key := range keys {
 		if key.State == issuer.Signs && now.Sub(key.From) > old && key.Until.IsZero() {
 			g.remind(key.ID, "the signing key is old: see \"Rotate keys\" in docs/operations.md", "key", key.ID, "since", key.From)
+		}
+		if key.State == issuer.Over && g.keys.issuerKMS && filepath.Dir(key.Place) == filepath.Clean(g.keys.issuerFolder) {
+			g.remind(key.ID+" over", "the signing keys are in AWS KMS, and the file of one from before is still there: delete it, and its copies", "file", key.Place)
 		}
 		if isExported && (key.State == issuer.Signs || key.State == issuer.Ahead) && !slices.Contains(exported, key.ID) {
 			g.remind(key.ID+" exported", "this signing key is not in the files that were exported, so AWS refuses what it signs: run `shiftgrant issuer export` and put the files in place; or delete the file `exported` beside the keys if AWS reads them no more",

@@ -273,6 +273,29 @@ func TestSigningKeysInKMSAreListedExportedAndNotRotatedHere(t *testing.T) {
 	}
 }
 
+func TestAFileThatKMSHasReplacedIsWorthAWord(t *testing.T) {
+	_, endpoint, arns := signingService(t)
+	folder := t.TempDir()
+	if _, err := issuer.OpenKeys(folder, builtAt.Add(-100*days)); err != nil {
+		t.Fatal(err)
+	}
+	b := mustBuild(t, func(c *Config) {
+		c.Keys.Issuer = folder
+		c.Keys.IssuerKMS = []SigningKMS{{Key: arns[0], From: Instant(builtAt.Add(-time.Hour)), Endpoint: endpoint}}
+	})
+	for _, row := range []struct {
+		after  time.Duration
+		states string
+		words  int
+	}{{0, "verifies signs", 0}, {time.Hour, "over signs", 1}, {time.Hour + time.Minute, "over signs", 1}, {time.Hour + remindEvery, "over signs", 2}} {
+		b.now = builtAt.Add(row.after)
+		b.turnKeys(t.Context())
+		if words := strings.Count(b.log.String(), "the file of one from before is still there"); b.states() != row.states || words != row.words {
+			t.Errorf("after %s: %s, told %d times", row.after, b.states(), words)
+		}
+	}
+}
+
 func TestAStartSaysWhatIsWrongWithASigningKey(t *testing.T) {
 	service, endpoint, arns := signingService(t)
 	symmetric := service.CreateKey("seals", nil)
