@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,15 +32,30 @@ on a web server or a bucket that answers at the gateway's issuer URL:
   DIR/oauth2/jwks                        at ISSUER/oauth2/jwks
 
 Those of other tenants than the default one are in DIR/t/NAME, as their issuers are at ISSUER/t/NAME.
-There is nothing secret in them. A key is published before it signs: after ` + "`shiftgrant keys rotate\n--issuer`" + `, export again and put the files in place before the new key is in use.`,
+There is nothing secret in them. A key is published before it signs: when there is a new one, from
+` + "`shiftgrant keys rotate --issuer`" + ` or in issuer_kms, export again and put the files in place before
+it is in use. What the files hold, and until when they are good, is said when they are written; the
+gateway reminds of it in its log, and makes no new key by itself any more.
+
+Where signing keys are in AWS KMS, this asks for their public halves, with AWS credentials as the
+gateway finds them.`,
 		Example: "  shiftgrant issuer export --config /etc/shiftgrant.yaml ./public\n  aws s3 cp --recursive ./public s3://BUCKET/ --content-type application/json",
 		Args:    oneArgument("DIR"),
 		RunE: func(command *cobra.Command, args []string) error {
-			written, err := exportIssuers(path, tenant, args[0])
-			for _, file := range written {
-				fmt.Fprintln(command.OutOrStdout(), "wrote", file)
+			config, err := gateway.ReadConfig(path)
+			if err != nil {
+				return err
 			}
-			return err
+			names := config.TenantNames()
+			if tenant != "" {
+				names = []string{tenant}
+			}
+			for _, name := range names {
+				if err := exportIssuer(command.OutOrStdout(), config, name, args[0]); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	command.Flags().StringVarP(&path, "config", "c", "shiftgrant.yaml", "configuration `file` of the gateway")
@@ -47,49 +63,42 @@ There is nothing secret in them. A key is published before it signs: after ` + "
 	return command
 }
 
-// exportIssuers writes the files of one tenant, or of all.
-func exportIssuers(path, tenant, folder string) ([]string, error) {
-	config, err := gateway.ReadConfig(path)
+// exportIssuer writes the files of one tenant. As its rooms lie beneath the base URL, so the files lie
+// beneath the folder.
+func exportIssuer(w io.Writer, config *gateway.Config, tenant, folder string) error {
+	view, err := config.Tenant(tenant)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	names := config.TenantNames()
-	if tenant != "" {
-		names = []string{tenant}
+	export, err := gateway.ExportIssuer(*view, time.Now, filepath.Join(folder, strings.TrimPrefix(view.Issuer, config.Issuer)))
+	for _, file := range export.Files {
+		fmt.Fprintln(w, "wrote", file)
 	}
-	var written []string
-	for _, name := range names {
-		view, err := config.Tenant(name)
-		if err != nil {
-			return written, err
-		}
-		// As the gateway lies beneath the base URL, so the files lie beneath the folder.
-		files, err := exportIssuer(view, filepath.Join(folder, strings.TrimPrefix(view.Issuer, config.Issuer)))
-		written = append(written, files...)
-		if err != nil {
-			return written, err
-		}
+	if err != nil {
+		return err
 	}
-	return written, nil
+	describeExport(w, export.Keys)
+	return nil
 }
 
-func exportIssuer(config *gateway.Config, folder string) ([]string, error) {
-	keysFolder := config.SigningKeys()
-	// A key that is made here would be one that no gateway signs with.
-	made, err := gateway.HasSigningKeys(keysFolder)
-	if err != nil {
-		return nil, err
+// describeExport says what is in the files and when they are good no more.
+func describeExport(w io.Writer, keys []issuer.KeyInfo) {
+	fmt.Fprintln(w)
+	for _, key := range keys {
+		switch from, until := key.From.Format(time.RFC3339), key.Until.Format(time.RFC3339); key.State {
+		case issuer.Signs:
+			fmt.Fprintf(w, "key %s signs\n", key.ID)
+		case issuer.Ahead:
+			fmt.Fprintf(w, "key %s signs from %s: put the files in place a day before\n", key.ID, from)
+		default:
+			fmt.Fprintf(w, "key %s signs no more, and is in the files until what it signed has expired at %s\n", key.ID, until)
+		}
 	}
-	if !made {
-		return nil, fmt.Errorf("there are no keys in %s yet: start the gateway once", keysFolder)
+	again := "Export again when there is a new key"
+	for _, key := range keys {
+		if !key.Until.IsZero() {
+			again += fmt.Sprintf(", and after %s to take %s out", key.Until.Format(time.RFC3339), key.ID)
+		}
 	}
-	keys, err := issuer.OpenKeys(keysFolder, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	signer, err := issuer.New(issuer.Config{URL: config.Issuer, Keys: keys})
-	if err != nil {
-		return nil, err
-	}
-	return signer.Export(folder)
+	fmt.Fprintln(w, again+".")
 }

@@ -23,8 +23,14 @@ func newKeys() *cobra.Command {
 func newKeysList(client func() *admin.Client) *cobra.Command {
 	var out *output
 	command := &cobra.Command{
-		Use:     "list",
-		Short:   "List the versions that there are, without showing any key",
+		Use:   "list",
+		Short: "List the versions that there are, without showing any key",
+		Long: `List the versions of the sealing key, and the signing keys with where they are in their lives:
+
+  published  its time has not come, and AWS and apps can know it already
+  signs      signs assertions and ID tokens
+  verifies   signs no more; published until what it signed has expired
+  over       not published any more; its file, or the key in AWS KMS, may be deleted`,
 		Example: "  shiftgrant keys list\n  shiftgrant keys list --json",
 		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -32,20 +38,31 @@ func newKeysList(client func() *admin.Client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return table(out, command, keys, "KIND\tID\tIN USE\tFROM", func(w io.Writer, key admin.Key) {
-				use, from := "", "-"
+			return table(out, command, keys, "KIND\tID\tIN USE\tSTATE\tFROM\tPUBLISHED UNTIL\tKEPT IN", func(w io.Writer, key admin.Key) {
+				use := ""
 				if key.InUse {
 					use = "yes"
 				}
-				if !key.From.IsZero() {
-					from = key.From.Format(time.RFC3339)
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", key.Kind, key.ID, use, from)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.Kind, orDash(key.ID), use, orDash(key.State), when(key.From), when(key.Until), orDash(key.Place))
 			})
 		},
 	}
 	out = withJSON(command)
 	return command
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format(time.RFC3339)
 }
 
 func newKeysRotate(client func() *admin.Client) *cobra.Command {
@@ -60,7 +77,8 @@ key file afterwards.
 
 With --issuer, make a new key that signs assertions and ID tokens. AWS and apps keep the key set that
 they fetched for hours, so it is published now and signs later. Each tenant (--tenant) has signing keys
-of its own; the sealing key is one for all.`,
+of its own; the sealing key is one for all. Keys in AWS KMS are made there, and added to issuer_kms in
+the configuration.`,
 		Example: "  shiftgrant keys rotate\n  shiftgrant keys rotate --issuer --after 48h\n  shiftgrant keys rotate --issuer --tenant acme",
 		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -76,6 +94,9 @@ of its own; the sealing key is one for all.`,
 			key, err := client().RotateKey(command.Context(), kind, after)
 			if err != nil {
 				return err
+			}
+			if issuer && after < 24*time.Hour {
+				fmt.Fprintln(command.ErrOrStderr(), "AWS and apps may not have read the new key by then, and refuse what it signs for up to a day")
 			}
 			if key.InUse {
 				fmt.Fprintf(command.OutOrStdout(), "new %s key %s, in use\n", key.Kind, key.ID)

@@ -27,8 +27,11 @@ var ErrRefused = errors.New("refused")
 type Key struct {
 	Kind  string    `json:"kind"`
 	ID    string    `json:"id"`
-	InUse bool      `json:"in_use"` // it seals or signs now; the others open, or verify
+	InUse bool      `json:"in_use"`         // it seals or signs now; the others open, or verify
+	State string    `json:"state,omitzero"` // of a signing key: published, signs, verifies, over
 	From  time.Time `json:"from,omitzero"`
+	Until time.Time `json:"until,omitzero"` // published until then
+	Place string    `json:"kept_in,omitzero"`
 }
 
 // Rotation asks for a new key.

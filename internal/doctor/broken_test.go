@@ -184,6 +184,8 @@ func brokenGateway() []breakage {
 		{link: "kms", cause: "denied", how: "the key's policy leaves the gateway out", arrange: byKMS(func(w *world, arn string) string { w.twin.KMS.Deny(arn, true); return arn })},
 		{link: "kms", cause: "unusable", how: "the key is disabled", arrange: byKMS(func(w *world, arn string) string { w.twin.KMS.Disable(arn, true); return arn })},
 		{link: "kms", cause: "no_key", how: "the key's ARN is misspelt", arrange: byKMS(func(_ *world, arn string) string { return arn + "0" })},
+		{link: "kms", cause: "unusable", how: "the key that signs is disabled", arrange: bySigningKMS(func(w *world, arn string) { w.twin.KMS.Disable(arn, true) })},
+		{link: "kms", cause: "denied", how: "the policy of the key that signs leaves the gateway out", arrange: bySigningKMS(func(w *world, arn string) { w.twin.KMS.Deny(arn, true) })},
 		{link: "kms", cause: "unreachable", how: "KMS cannot be reached", arrange: func(t *testing.T, _ *world) []string {
 			return []string{"log:", "keys: {kms: {key: \"" + twin.KeyARN + "\", endpoint: \"http://" + closedPort(t) + "\"}}\nlog:"}
 		}},
@@ -224,6 +226,17 @@ func byKMS(spoil func(*world, string) string) func(*testing.T, *world) []string 
 	return func(_ *testing.T, w *world) []string {
 		arn := spoil(w, w.twin.KMS.CreateKey(strings.ToLower(rand.Text()), nil))
 		return []string{"log:", "keys: {kms: {key: \"" + arn + "\", endpoint: \"" + w.twin.URL() + "\"}}\nlog:"}
+	}
+}
+
+// bySigningKMS has the keys that sign in KMS, too, from the day before on.
+func bySigningKMS(spoil func(*world, string)) func(*testing.T, *world) []string {
+	return func(t *testing.T, w *world) []string {
+		arn, err := w.twin.KMS.CreateSigningKey(strings.ToLower(rand.Text()))
+		must(t, err)
+		spoil(w, arn)
+		from := time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
+		return []string{"log:", "keys: {issuer_kms: [{key: \"" + arn + "\", from: " + from + ", endpoint: \"" + w.twin.URL() + "\"}]}\nlog:"}
 	}
 }
 

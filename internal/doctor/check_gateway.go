@@ -19,6 +19,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/store"
 )
 
@@ -63,10 +64,11 @@ func checkFiles(_ context.Context, v *visit) finding {
 		}
 	}
 	v.roads, err = gateway.OpenRoads(*v.gateway, v.config.Now)
+	_, inKMS := errors.AsType[*issuer.RemoteError](err)
 	switch {
 	case errors.Is(err, gateway.ErrNoKeys):
 		return broken("no_keys", nil)
-	case err != nil:
+	case err != nil && !inKMS: // of those in KMS the link kms tells
 		return broken("damaged_key", nil, "fault", oneLine(err.Error()))
 	}
 	for _, path := range referredFiles(v.gateway) {
@@ -193,7 +195,9 @@ func checkCertificate(_ context.Context, v *visit) finding {
 	return whole("for %s, until %s", strings.Join(leaf.DNSNames, ", "), until)
 }
 
-func usesKMS(v *visit) bool { return v.gateway != nil && v.gateway.Keys.KMS.Key != "" }
+func usesKMS(v *visit) bool {
+	return v.gateway != nil && (v.gateway.Keys.KMS.Key != "" || len(v.gateway.Keys.IssuerKMS) > 0)
+}
 
 // kmsWords are in what package kms says: the codes of AWS, and its own words.
 var kmsWords = []struct{ word, cause string }{
@@ -210,9 +214,16 @@ var kmsWords = []struct{ word, cause string }{
 }
 
 func checkKMS(ctx context.Context, v *visit) finding {
-	err := gateway.TryKMS(ctx, *v.gateway, v.config.Now)
+	key, err := gateway.TryKMS(ctx, *v.gateway, v.config.Now)
 	if err == nil {
-		return whole("%s seals and opens", v.gateway.Keys.KMS.Key)
+		var does []string
+		if seals := v.gateway.Keys.KMS.Key; seals != "" {
+			does = append(does, seals+" seals and opens")
+		}
+		if signs := count(len(v.gateway.Keys.IssuerKMS), "signing key"); len(v.gateway.Keys.IssuerKMS) > 0 {
+			does = append(does, signs+" can be used")
+		}
+		return whole("%s", strings.Join(does, ", "))
 	}
 	cause := "other"
 	for _, w := range kmsWords {
@@ -221,7 +232,7 @@ func checkKMS(ctx context.Context, v *visit) finding {
 			break
 		}
 	}
-	return broken(cause, nil, "key", v.gateway.Keys.KMS.Key, "fault", oneLine(err.Error()))
+	return broken(cause, nil, "key", key, "fault", oneLine(err.Error()))
 }
 
 func checkStore(ctx context.Context, v *visit) finding {

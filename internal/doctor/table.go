@@ -104,18 +104,18 @@ func GatewayLinks() []Link {
 		},
 		{
 			Name: "kms", Title: "AWS KMS", Needs: []string{"configuration", "clock"}, Limit: slow, check: checkKMS, applies: usesKMS,
-			Tries: "seals and opens a few bytes by the key of `keys.kms`, as a start of the gateway does with its keys",
+			Tries: "seals and opens a few bytes by the key of `keys.kms`, as a start of the gateway does with its keys, and has each key of `keys.issuer_kms` sign that does or will",
 			Causes: []Cause{
 				{Name: "no_credentials", What: "the gateway has no AWS credentials of its own that AWS takes: {fault}", Remedy: "give its process a role (instance profile, task role, IRSA), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; run doctor with the same"},
-				{Name: "denied", What: "the gateway may not use {key}: {fault}", Remedy: "allow its role kms:Encrypt and kms:Decrypt in the key policy of {key}, or by IAM"},
-				{Name: "no_key", What: "there is no key {key}", Remedy: "correct `keys.kms.key`: `aws kms list-aliases`, `aws kms describe-key`"},
+				{Name: "denied", What: "the gateway may not use {key}: {fault}", Remedy: "allow its role kms:Encrypt and kms:Decrypt (`keys.kms`), or kms:GetPublicKey and kms:Sign (`keys.issuer_kms`), in the key policy of {key}, or by IAM"},
+				{Name: "no_key", What: "there is no key {key}", Remedy: "correct `key` in `keys.kms` or `keys.issuer_kms`: `aws kms list-keys`, `aws kms list-aliases`, `aws kms describe-key`"},
 				{Name: "unusable", What: "{key} cannot be used: {fault}", Remedy: "`aws kms enable-key --key-id {key}`; if it is to be deleted: `aws kms cancel-key-deletion --key-id {key}`, and at once"},
-				{Name: "unreachable", What: "KMS does not answer: {fault}", Remedy: "let this machine reach it, or set `keys.kms.endpoint` to a VPC endpoint"},
-				{Name: "other", What: "KMS does not seal and open: {fault}", Remedy: "look the code up in AWS's documentation of Encrypt and Decrypt"},
+				{Name: "unreachable", What: "KMS does not answer: {fault}", Remedy: "let this machine reach it, or set `endpoint` beside the key to a VPC endpoint"},
+				{Name: "other", What: "KMS does not do its part with {key}: {fault}", Remedy: "look the code up in AWS's documentation of Encrypt, Decrypt, GetPublicKey and Sign"},
 			},
 		},
 		{
-			Name: "issuer", Title: "issuer as AWS sees it", Needs: []string{"configuration", "files", "certificate"}, Limit: slow, check: checkIssuer,
+			Name: "issuer", Title: "issuer as AWS sees it", Needs: []string{"configuration", "files", "certificate", "kms"}, Limit: slow, check: checkIssuer,
 			Tries: "fetches {issuer}/.well-known/openid-configuration and the keys it names, as AWS does: without following redirects",
 			Causes: []Cause{
 				{Name: "unreachable", What: "nothing answers at {url}", Remedy: "start the gateway (`shiftgrant serve --config {config}`); if it runs, check DNS for the issuer's host, the proxy in front, and the firewall"},

@@ -14,7 +14,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
-	"github.com/shiftgrant/shiftgrant/internal/kms"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
 
@@ -61,6 +60,11 @@ type Keys struct {
 	Rotation SecretRef `yaml:"rotation"` // derives refresh tokens; default: made in the data folder
 	Issuer   string    `yaml:"issuer"`   // folder of the signing keys; default: in the data folder
 	KMS      KMS       `yaml:"kms"`      // seals the sealing and the rotation key where they are kept
+	// IssuerRotateEvery has the gateway make a new signing key in the folder when the one before has
+	// signed for as long; 0: an operator does it.
+	IssuerRotateEvery Duration `yaml:"issuer_rotate_every"`
+	// IssuerKMS are signing keys in AWS KMS, in place of those in the folder.
+	IssuerKMS []SigningKMS `yaml:"issuer_kms"`
 }
 
 // KMS names a symmetric key of AWS KMS by which the gateway's own keys are sealed. The gateway uses
@@ -329,10 +333,8 @@ func (c *Config) checkServer() error {
 	if err := c.checkAudit(); err != nil {
 		return err
 	}
-	if c.Keys.KMS.Key != "" {
-		if _, err := kms.Region(c.Keys.KMS.Key); err != nil {
-			return &keyError{"$.keys.kms.key", err.Error()}
-		}
+	if err := c.Keys.check(); err != nil {
+		return err
 	}
 	setDefault(&c.Lifetimes.AccessToken, Duration(10*time.Minute))
 	setDefault(&c.Lifetimes.RefreshIdle, Duration(30*24*time.Hour))

@@ -35,7 +35,6 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/store"
 	"github.com/shiftgrant/shiftgrant/internal/warehouse"
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
-	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // AdminSocket is the name of the admin socket in the data folder.
@@ -249,13 +248,7 @@ func (g *Gateway) openKMS() (*kms.Key, error) {
 	if config.Key == "" {
 		return nil, nil
 	}
-	region, err := kms.Region(config.Key)
-	if err != nil {
-		return nil, err
-	}
-	own := identity.NewOwn(identity.OwnConfig{Region: region, STSEndpoint: config.STSEndpoint, Now: g.now})
-	g.closers = append(g.closers, func() error { own.Close(); return nil })
-	return kms.New(kms.Config{KeyARN: config.Key, Endpoint: config.Endpoint, Credentials: own, Now: g.now})
+	return g.openKey(config)
 }
 
 func (t *tenant) openKeys() (err error) {
@@ -265,7 +258,7 @@ func (t *tenant) openKeys() (err error) {
 
 func (t *tenant) openIssuer() error {
 	var err error
-	if t.keys.issuer, err = issuer.OpenKeys(t.keys.issuerFolder, t.now()); err != nil {
+	if t.keys.issuer, err = t.openSigningKeys(); err != nil {
 		return err
 	}
 	t.issuer, err = issuer.New(issuer.Config{URL: t.config.Issuer, Keys: t.keys.issuer, ReservedAudiences: t.config.audiences(), Now: t.now})

@@ -33,12 +33,16 @@ type keyRing struct {
 	tenant       string
 	issuerFolder string
 	issuer       *issuer.Keys
+	issuerKMS    bool                 // new signing keys are made in KMS
+	look         bool                 // nothing is made
+	reminded     map[string]time.Time // by what the log's reader was reminded of
+	rotateAfter  time.Time            // the next signing key is not tried before
 }
 
 // of are the keys for a tenant. Its issuer's are still to be opened.
 func (k *keyRing) of(view *Config) (*keyRing, error) {
 	own := *k
-	own.tenant, own.issuerFolder = view.tenant, view.SigningKeys()
+	own.tenant, own.issuerFolder, own.issuerKMS = view.tenant, view.SigningKeys(), len(view.Keys.IssuerKMS) > 0
 	if own.tenant == grant.DefaultTenant {
 		return &own, nil
 	}
@@ -139,9 +143,16 @@ func (a *adminKeys) Keys() []admin.Key {
 		all = append(all, admin.Key{Kind: sealKey, ID: strconv.FormatUint(uint64(version), 10), InUse: version == newest})
 	}
 	for _, key := range a.issuer.List(a.now()) {
-		all = append(all, admin.Key{Kind: issuerKey, ID: key.ID, InUse: key.Signs, From: key.From})
+		all = append(all, signingKey(key))
 	}
 	return all
+}
+
+func signingKey(key issuer.KeyInfo) admin.Key {
+	return admin.Key{
+		Kind: issuerKey, ID: key.ID, InUse: key.State == issuer.Signs,
+		State: string(key.State), From: key.From, Until: key.Until, Place: key.Place,
+	}
 }
 
 // Rotate implements admin.Keys.
@@ -152,9 +163,13 @@ func (a *adminKeys) Rotate(kind string, after time.Duration) (admin.Key, error) 
 	case sealKey:
 		return a.rotateSeal()
 	case issuerKey:
+		if a.issuerKMS {
+			return admin.Key{}, fmt.Errorf("%w: the signing keys are in AWS KMS: make a new one there (`aws kms create-key --key-usage SIGN_VERIFY --key-spec RSA_2048`), add it to keys.issuer_kms in the configuration with a time two days ahead, and restart each gateway",
+				admin.ErrRefused)
+		}
 		now := a.now()
 		key, err := a.issuer.Add(now.Add(after), now)
-		return admin.Key{Kind: issuerKey, ID: key.ID, InUse: key.Signs, From: key.From}, err
+		return signingKey(key), err
 	}
 	return admin.Key{}, fmt.Errorf("%w: there are keys of the kinds %s and %s", admin.ErrRefused, sealKey, issuerKey)
 }

@@ -3,13 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
@@ -23,27 +21,27 @@ type Roads struct{ tenant *tenant }
 // ErrNoKeys says that no gateway has started on the data folder, so that there is no key to sign with.
 var ErrNoKeys = errors.New("there is no signing key yet: a gateway makes one when it first starts")
 
-// OpenRoads reads the issuer's keys. The configuration is of one tenant, as Config.Tenant gives it.
+// OpenRoads reads the issuer's keys. The configuration is of one tenant, as Config.Tenant gives it. An
+// issuer.RemoteError is of a key in AWS KMS: [TryKMS] says more.
 func OpenRoads(config Config, now func() time.Time) (*Roads, error) {
-	logger := slog.New(slog.DiscardHandler)
-	t := &tenant{Gateway: &Gateway{config: config, logger: logger, now: now, metrics: newMetrics("")}, config: config, logger: logger}
-	t.keys = &keyRing{issuerFolder: config.SigningKeys()}
-	if made, err := HasSigningKeys(t.keys.issuerFolder); err != nil {
-		return nil, err
-	} else if !made {
-		return nil, ErrNoKeys
+	t := lookAt(config, now)
+	err := t.openIssuer()
+	if errors.Is(err, issuer.ErrNoKeys) {
+		err = ErrNoKeys
 	}
-	return &Roads{t}, t.openIssuer()
+	if err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return &Roads{t}, nil
 }
 
-// HasSigningKeys reports whether there are keys in a folder. Those of other tenants are in folders in
-// it.
-func HasSigningKeys(folder string) (bool, error) {
-	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+// lookAt is a tenant that makes nothing and serves nobody.
+func lookAt(config Config, now func() time.Time) *tenant {
+	logger := slog.New(slog.DiscardHandler)
+	return &tenant{
+		Gateway: &Gateway{config: config, logger: logger, now: now, metrics: newMetrics("")}, config: config, logger: logger,
+		keys: &keyRing{issuerFolder: config.SigningKeys(), look: true},
 	}
-	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool { return !entry.IsDir() }), err
 }
 
 // Close ends what was opened on the way.
@@ -52,7 +50,7 @@ func (r *Roads) Close() error { return r.tenant.Close() }
 // SigningKey is the id of the key that signs assertions.
 func (r *Roads) SigningKey() string {
 	for _, key := range r.tenant.keys.issuer.List(r.tenant.now()) {
-		if key.Signs {
+		if key.State == issuer.Signs {
 			return key.ID
 		}
 	}
@@ -106,11 +104,28 @@ func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
 	return road, err
 }
 
-// TryKMS seals and opens a few bytes by the configured key of AWS KMS, as a start of the gateway does
-// with its keys. Nothing is kept.
-func TryKMS(ctx context.Context, config Config, now func() time.Time) (err error) {
-	g := &Gateway{config: config, now: now}
-	defer func() { err = errors.Join(err, g.Close()) }()
+// TryKMS has AWS KMS do what a gateway of this configuration has it do: seal and open a few bytes by
+// the key that seals, and sign by those that sign or will. Nothing is kept. It gives the key that an
+// error is about. The configuration is of one tenant.
+func TryKMS(ctx context.Context, config Config, now func() time.Time) (key string, err error) {
+	t := lookAt(config, now)
+	defer func() { err = errors.Join(err, t.Close()) }()
+	if err := t.trySealing(ctx); err != nil {
+		return config.Keys.KMS.Key, err
+	}
+	if len(config.Keys.IssuerKMS) == 0 {
+		return "", nil
+	}
+	if err = t.openIssuer(); err == nil {
+		err = t.keys.issuer.Try(ctx, now())
+	}
+	if at, ok := errors.AsType[*issuer.RemoteError](err); ok {
+		return at.Name, at.Err
+	}
+	return config.Keys.IssuerKMS[0].Key, err
+}
+
+func (g *Gateway) trySealing(ctx context.Context) error {
 	key, err := g.openKMS()
 	if err != nil || key == nil {
 		return err

@@ -89,7 +89,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for _, t := range g.tenants {
-			t.keys.reload(t.now(), t.logger)
+			t.turnKeys(ctx)
 		}
 		// Any tenant's room does it for all: the tokens are in one table, and say whose they are.
 		if resealed, err := g.tenants[0].signIn.Reseal(ctx); err != nil {

@@ -21,6 +21,9 @@ type Tenant struct {
 	Apps        []App       `yaml:"apps"`
 	CommandLine CommandLine `yaml:"command_line"`
 	Lifetimes   Lifetimes   `yaml:"lifetimes"` // default: those of the top level
+	// IssuerKMS are this tenant's signing keys in AWS KMS, in place of those in its folder. No key is
+	// of two tenants: what it signs would be taken for the other's.
+	IssuerKMS []SigningKMS `yaml:"issuer_kms"`
 }
 
 // tenantsPath is above the paths of all tenants but the default one.
@@ -66,6 +69,7 @@ func (c *Config) Tenant(name string) (*Config, error) {
 	view.Issuer = c.Issuer + tenantsPath + t.Name
 	view.Upstreams, view.Warehouses, view.Apps = t.Upstreams, t.Warehouses, t.Apps
 	view.CommandLine, view.Lifetimes = t.CommandLine, t.Lifetimes
+	view.Keys.IssuerKMS = t.IssuerKMS
 	view.Keys.Issuer = filepath.Join(c.SigningKeys(), filepath.FromSlash(tenantsPath), t.Name)
 	return &view, nil
 }
@@ -93,7 +97,10 @@ func (c *Config) base() string {
 
 // checkTenants checks each as if it were the whole, and names what is wrong where it is.
 func (c *Config) checkTenants() error {
-	var names []string
+	var names, keys []string
+	for _, key := range c.Keys.IssuerKMS {
+		keys = append(keys, key.Key)
+	}
 	for i := range c.Tenants {
 		t, path := &c.Tenants[i], fmt.Sprintf("$.tenants[%d]", i)
 		switch {
@@ -105,6 +112,17 @@ func (c *Config) checkTenants() error {
 			return &keyError{path + ".name", "this name is used twice"}
 		}
 		names = append(names, t.Name)
+		if err := checkSigningKMS(path+".issuer_kms", t.IssuerKMS); err != nil {
+			return err
+		}
+		for n, key := range t.IssuerKMS {
+			if slices.Contains(keys, key.Key) {
+				return &keyError{fmt.Sprintf("%s.issuer_kms[%d].key", path, n), "another tenant signs with this key: what it signs there would be taken for this tenant's"}
+			}
+		}
+		for _, key := range t.IssuerKMS {
+			keys = append(keys, key.Key)
+		}
 		setDefault(&t.DisplayName, t.Name)
 		t.Lifetimes.inherit(c.Lifetimes)
 		t.CommandLine.Disabled = t.CommandLine.Disabled || c.CommandLine.Disabled

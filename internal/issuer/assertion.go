@@ -78,7 +78,7 @@ func (i *Issuer) Assertion(ctx context.Context, subject Subject) (secret.Text, e
 		return secret.Text{}, fmt.Errorf("make an assertion: %q cannot be a database user: 1 to 64 of a-z 0-9 + . @ _ -, a letter first", subject.DatabaseUser)
 	}
 	now := i.now()
-	return i.sign(subject.claims(i.url, now), now)
+	return i.sign(ctx, subject.claims(i.url, now), now)
 }
 
 func (s Subject) claims(issuer string, now time.Time) assertionClaims {

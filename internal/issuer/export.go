@@ -41,7 +41,11 @@ func (i *Issuer) Export(folder string) ([]string, error) {
 		content []byte
 	}{{keysPath, i.JWKS()}, {discoveryPath, append(discovery, '\n')}} { // keys first: nothing points to what is not there
 		path := filepath.Join(folder, filepath.FromSlash(file.path))
-		if err := publish(path, file.content); err != nil {
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = writeFile(path, file.content, 0o644)
+		}
+		if err != nil {
 			return written, fmt.Errorf("export: %w", err)
 		}
 		written = append(written, path)
@@ -49,11 +53,8 @@ func (i *Issuer) Export(folder string) ([]string, error) {
 	return written, nil
 }
 
-// publish writes a file that everybody may read, so that a reader sees the old or the new one.
-func publish(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
+// writeFile writes a file so that a reader sees the old or the new one.
+func writeFile(path string, content []byte, mode os.FileMode) error {
 	fresh, err := os.CreateTemp(filepath.Dir(path), ".export-*")
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func publish(path string, content []byte) error {
 	defer os.Remove(fresh.Name()) // nothing is left of it after the rename
 	_, err = fresh.Write(content)
 	if err == nil {
-		err = fresh.Chmod(0o644)
+		err = fresh.Chmod(mode)
 	}
 	if closeErr := fresh.Close(); err == nil {
 		err = closeErr

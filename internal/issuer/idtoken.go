@@ -61,7 +61,7 @@ func (i *Issuer) IDToken(ctx context.Context, token IDToken) (secret.Text, error
 		return secret.Text{}, fmt.Errorf("make an ID token: a lifetime of %s is not within %s", token.Lifetime, MaxIDTokenLifetime)
 	}
 	now := i.now()
-	return i.sign(token.claims(i.url, now), now)
+	return i.sign(ctx, token.claims(i.url, now), now)
 }
 
 func (t IDToken) claims(issuer string, now time.Time) idTokenClaims {

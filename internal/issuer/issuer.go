@@ -9,22 +9,27 @@
 // tells). An ID token also never carries a claim that AWS reads.
 //
 // The private key is the most powerful thing the gateway holds: who has it can be anybody in
-// every warehouse that trusts this issuer. It stays in a file of mode 0600 (keys.go), is never
-// printed, and an assertion made with it lives five minutes at most.
+// every warehouse that trusts this issuer. It stays in a file of mode 0600 (keys.go), or where no
+// program can read it (remote.go). It is never printed, and an assertion made with it lives five
+// minutes at most.
 //
-// Signing costs about a millisecond of a core. Nothing signs while an access token is checked.
+// ID tokens have no key of their own, although they are worth less: AWS trusts every key of the
+// published set, so that a lesser key would have to be guarded as well as the other.
+//
+// Signing costs about a millisecond of a core, or a call. Nothing signs while an access token is
+// checked.
 package issuer
 
 import (
+	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
@@ -76,28 +81,32 @@ func (i *Issuer) Reserved(audience string) bool { return slices.Contains(i.reser
 // whose signatures may still be about.
 func (i *Issuer) JWKS() []byte { return i.keys.published(i.now()) }
 
-// sign makes a compact JWS (RFC 7515 §7.1) of claims with the key that is in use.
-func (i *Issuer) sign(claims any, now time.Time) (secret.Text, error) {
+// sign makes a compact JWS (RFC 7515 §7.1) of claims with the key that is in use. Who waits is the
+// caller: a key that is kept elsewhere is asked over the network.
+func (i *Issuer) sign(ctx context.Context, claims any, now time.Time) (secret.Text, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("encode claims: %w", err)
 	}
 	key := i.keys.signing(now)
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key.private, KeyID: key.id}},
-		(&jose.SignerOptions{}).WithType("JWT"))
+	header, err := json.Marshal(joseHeader{Algorithm: "RS256", KeyID: key.id, Type: "JWT"})
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("sign with key %s: %w", key.id, err)
+		return secret.Text{}, fmt.Errorf("encode the header: %w", err)
 	}
-	signed, err := signer.Sign(payload)
+	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	digest := sha256.Sum256([]byte(input))
+	signature, err := key.sign(ctx, digest[:])
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("sign with key %s: %w", key.id, err)
+		return secret.Text{}, fmt.Errorf("sign with key %w", err)
 	}
-	compact, err := signed.CompactSerialize()
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("sign with key %s: %w", key.id, err)
-	}
-	return secret.New(compact), nil
+	return secret.New(input + "." + base64.RawURLEncoding.EncodeToString(signature)), nil
+}
+
+// joseHeader is RFC 7515 §4.1.
+type joseHeader struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid"`
+	Type      string `json:"typ"`
 }
 
 // newTokenID is a jti: 128 random bits, never used twice.

@@ -263,12 +263,15 @@ func TestKeysAreMadeOnceAndKept(t *testing.T) {
 	}
 }
 
+// keysIn makes keys in a folder.
+func keysIn(folder string) *Keys { return &Keys{folder: folder, generate: generateKey} }
+
 func TestKeysTakeTurns(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	next := start.Add(24 * time.Hour)
 	for _, from := range []time.Time{start, next} {
-		if err := makeKey(folder, from); err != nil {
+		if err := keysIn(folder).makeKey(from); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -323,7 +326,7 @@ func TestKeyFilesThatAreNotSafeAreRefused(t *testing.T) {
 		return pem.EncodeToMemory(&pem.Block{Type: keyBlockType, Bytes: der})
 	}
 	good := t.TempDir()
-	if err := makeKey(good, start); err != nil {
+	if err := keysIn(good).makeKey(start); err != nil {
 		t.Fatal(err)
 	}
 	const name = "signing-20261123T130000Z.pem"
@@ -397,7 +400,7 @@ func TestAddedKeyIsPublishedAheadOfItsTime(t *testing.T) {
 	}
 	first := keys.signing(start).id
 	added, err := keys.Add(start.Add(24*time.Hour), start)
-	if err != nil || added.Signs || added.ID == first {
+	if err != nil || added.State != Ahead || added.ID == first {
 		t.Fatalf("%+v, %v", added, err)
 	}
 	if err := other.Reload(start); err != nil {
@@ -411,7 +414,7 @@ func TestAddedKeyIsPublishedAheadOfItsTime(t *testing.T) {
 			t.Errorf("%s: a day later it does not sign, or the key before is gone", name)
 		}
 	}
-	if list := keys.List(start); len(list) != 2 || !list[0].Signs || list[1] != added {
+	if list := keys.List(start); len(list) != 2 || list[0].State != Signs || list[1] != added {
 		t.Errorf("list %+v", list)
 	}
 	// One of the same time takes nobody's place: it comes a second later.

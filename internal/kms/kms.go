@@ -1,37 +1,41 @@
-// Package kms lets AWS KMS keep the gateway's own keys: what lies on disk, or in a secret store, is
-// sealed by a key that never leaves KMS, and the gateway opens it once, when it starts.
+// Package kms lets AWS KMS keep the gateway's own keys, in two ways.
 //
-// So a copy of the data folder is worth nothing without the right to call kms:Decrypt, each use of
-// which is in CloudTrail. What it does not change: a running gateway holds its keys in memory.
+// What seals is itself sealed (Encrypt, Decrypt): it lies on disk, or in a secret store, closed by a
+// key that never leaves KMS, and the gateway opens it once, when it starts. So a copy of the data
+// folder is worth nothing without the right to call kms:Decrypt, each use of which is in CloudTrail.
+// What it does not change: a running gateway holds these keys in memory.
+//
+// What signs can stay in KMS altogether (PublicKey, Sign): each signature is a call. Then there is no
+// signing key to steal from the gateway at all. What it does not change: whoever is in the process
+// can have things signed for as long as they are, and CloudTrail shows how many, not about whom.
 package kms
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 const (
-	callTimeout = 10 * time.Second
+	// tryTimeout is for one try of a call, callTimeout for all.
+	tryTimeout  = 5 * time.Second
+	callTimeout = 15 * time.Second
+	maxTries    = 3
+	// firstPause is before the second try; it doubles, and half of it is left to chance.
+	firstPause  = 200 * time.Millisecond
 	answerLimit = 64 << 10
 )
 
 // Config names the key.
 type Config struct {
-	// KeyARN is a symmetric key, or an alias of one, by its ARN: the region is in it.
+	// KeyARN is a key, or an alias of one, by its ARN: the region is in it. Encrypt and Decrypt are for
+	// symmetric keys, PublicKey and Sign for RSA keys.
 	KeyARN string
 	// Endpoint overrides https://kms.<region>.amazonaws.com, for a VPC endpoint or a test.
 	Endpoint    string
@@ -68,7 +72,7 @@ func New(config Config) (*Key, error) {
 		}
 	}
 	if config.HTTPClient == nil {
-		config.HTTPClient = &http.Client{Timeout: callTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		config.HTTPClient = &http.Client{Timeout: tryTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	if config.Now == nil {
 		config.Now = time.Now
@@ -94,80 +98,4 @@ func (k *Key) Decrypt(ctx context.Context, sealed []byte, purpose map[string]str
 		err = errors.New("the answer of KMS holds nothing: is the endpoint right?")
 	}
 	return answer.Plaintext, err
-}
-
-// call is one call of the JSON 1.1 protocol.
-func (k *Key) call(ctx context.Context, operation string, question map[string]any, answer any) error {
-	body, err := json.Marshal(question)
-	if err != nil {
-		return err
-	}
-	credentials, err := k.config.Credentials.Credentials(ctx)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, k.config.Endpoint, bytes.NewReader(body))
-	if err != nil {
-		return errors.New("the endpoint of KMS is not a URL")
-	}
-	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	request.Header.Set("X-Amz-Target", "TrentService."+operation)
-	hash := sha256.Sum256(body)
-	if err := k.signer.SignHTTP(ctx, aws.Credentials{
-		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
-	}, request, hex.EncodeToString(hash[:]), "kms", k.region, k.config.Now()); err != nil {
-		return fmt.Errorf("sign the request to KMS: %w", err)
-	}
-	response, err := k.config.HTTPClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("call KMS: %w", err)
-	}
-	defer response.Body.Close()
-	received, err := io.ReadAll(io.LimitReader(response.Body, answerLimit))
-	if err != nil {
-		return fmt.Errorf("read the answer of KMS: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return refusal(operation, response, received)
-	}
-	if err := json.Unmarshal(received, answer); err != nil {
-		return errors.New("the answer of KMS is not what was asked for: is the endpoint right?")
-	}
-	return nil
-}
-
-// remedies says what to do about the errors that Encrypt and Decrypt document.
-var remedies = map[string]string{
-	"AccessDeniedException":         "allow the gateway kms:Encrypt and kms:Decrypt on the key, in its key policy or by IAM",
-	"NotFoundException":             "there is no such key in this account and region",
-	"DisabledException":             "the key is disabled: enable it",
-	"KMSInvalidStateException":      "the key cannot be used in its state: is it to be deleted?",
-	"InvalidCiphertextException":    "this was not sealed by this key for this purpose: is it the right file, whole?",
-	"IncorrectKeyException":         "this was sealed by another key: configure that one",
-	"InvalidKeyUsageException":      "the key is not one for ENCRYPT_DECRYPT",
-	"UnrecognizedClientException":   "AWS does not know the gateway's own credentials",
-	"ExpiredTokenException":         "the gateway's own AWS credentials have expired",
-	"InvalidSignatureException":     "AWS refused the signature: check the secret key, and this machine's clock",
-	"KeyUnavailableException":       "KMS cannot use the key now: try again in a moment",
-	"DependencyTimeoutException":    "KMS has a fault: try again in a moment",
-	"KMSInternalException":          "KMS has a fault: try again in a moment",
-	"ThrottlingException":           "KMS is limiting calls: try again in a moment",
-	"IncorrectEndpointException":    "the endpoint is not one of KMS",
-	"UnsupportedOperationException": "the key cannot be used for this: it has to be a symmetric one",
-	"ValidationException":           "AWS did not accept the form of the request: check the key's ARN",
-}
-
-func refusal(operation string, response *http.Response, body []byte) error {
-	var document struct {
-		Type string `json:"__type"`
-	}
-	code := response.Header.Get("X-Amzn-Errortype")
-	if json.Unmarshal(body, &document) == nil && document.Type != "" {
-		code = document.Type
-	}
-	code, _, _ = strings.Cut(code[strings.LastIndexByte(code, '#')+1:], ":")
-	if remedy, known := remedies[code]; known {
-		return fmt.Errorf("KMS refused %s with %s: %s", operation, code, remedy)
-	}
-	return fmt.Errorf("KMS refused %s with status %d", operation, response.StatusCode)
 }

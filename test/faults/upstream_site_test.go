@@ -86,6 +86,14 @@ const (
 // configuration before.
 func startSite(t *testing.T, changes ...func(*site)) *site {
 	t.Helper()
+	s, listener := newSite(t, changes...)
+	s.serve(t, listener)
+	return s
+}
+
+// newSite starts no gateway yet: it is to listen at what stands for the site's URL.
+func newSite(t *testing.T, changes ...func(*site)) (*site, net.Listener) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -111,8 +119,7 @@ func startSite(t *testing.T, changes ...func(*site)) *site {
 	for _, change := range changes {
 		change(s)
 	}
-	s.serve(t, listener)
-	return s
+	return s, listener
 }
 
 // serve starts the gateway on a listener.
