@@ -174,7 +174,7 @@ func (e *examination) walk(ctx context.Context, v *visit, links []Link, before v
 		if l.applies != nil && !l.applies(v) {
 			continue
 		}
-		if why := l.blocked(found); why != "" {
+		if why := l.blocked(v, found); why != "" {
 			found[l.Name] = why
 			e.tell(Result{Link: l.Name, Of: v.name(), Title: l.Title, State: Skipped, Found: why})
 			continue
@@ -193,8 +193,11 @@ func (e *examination) walk(ctx context.Context, v *visit, links []Link, before v
 }
 
 // blocked says why this link cannot be tried, or "".
-func (l *Link) blocked(found verdicts) string {
+func (l *Link) blocked(v *visit, found verdicts) string {
 	for _, need := range l.Needs {
+		if need == "issuer" && v.warehouse != nil && !asserted(*v.warehouse) {
+			continue // nobody on this way reads the gateway's keys
+		}
 		if why := found[need]; why != "" {
 			return why
 		}
@@ -274,7 +277,7 @@ func weak(cause string, err error, values ...string) finding {
 }
 
 // shared are causes that more than one way into a warehouse can run into. Each is told once.
-var shared = []string{"no_user", "no_database", "no_warehouse"}
+var shared = []string{"no_user", "no_database", "no_warehouse", "wrong_password", "scope"}
 
 // once keeps the second way from being called broken for what the first has told.
 func (v *visit) once(f finding) finding {

@@ -72,6 +72,7 @@ func newWorld(t *testing.T) *world {
 	w.sql(t, `CREATE ROLE dora LOGIN; GRANT USAGE ON SCHEMA tickit TO dora; GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO dora;
 		REVOKE TEMP ON DATABASE dev FROM PUBLIC; GRANT TEMP ON DATABASE dev TO bob;
 		CREATE ROLE "IAMR:shiftgrant-tickit" LOGIN; GRANT USAGE ON SCHEMA tickit TO "IAMR:shiftgrant-tickit"; GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO "IAMR:shiftgrant-tickit";
+		CREATE ROLE "IAMR:shiftgrant-partner" LOGIN; GRANT USAGE ON SCHEMA tickit TO "IAMR:shiftgrant-partner"; GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO "IAMR:shiftgrant-partner";
 		CREATE ROLE carol LOGIN; CREATE ROLE sue LOGIN SUPERUSER`)
 	w.yaml = fmt.Sprintf(`issuer: %[1]s
 data: %[2]s/data

@@ -14,6 +14,9 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
 
+// ErrSecretForm says that a secret is there and holds something else.
+var ErrSecretForm = errors.New(`the secret does not hold {"username": …, "password": …}, as Redshift's secrets do`)
+
 // secretLife is how long a password is used without a look whether the secret has another by now.
 const secretLife = time.Hour
 
@@ -120,7 +123,7 @@ func (s *Secret) ask(ctx context.Context, keys Credentials) (Login, error) {
 	}
 	// What the secret holds instead is nobody's business here, so the error does not say it.
 	if json.Unmarshal([]byte(answer.SecretString), &held) != nil || held.User == "" || held.Password == "" {
-		return Login{}, errors.New(`the secret does not hold {"username": …, "password": …}, as Redshift's secrets do`)
+		return Login{}, ErrSecretForm
 	}
 	return Login{User: held.User, Password: secret.New(held.Password), MayChange: true, Expires: s.service.now().Add(secretLife)}, nil
 }
