@@ -68,7 +68,11 @@ func checkSettings(_ context.Context, v *visit) finding {
 	if v.road.DataAPI != nil {
 		ways = append(ways, "the Data API")
 	}
-	return whole("chain %s, by %s", v.warehouse.Identity.Chain, strings.Join(ways, " and "))
+	chain := v.warehouse.Identity.Chain
+	if v.warehouse.Identity.FromUpstream() {
+		chain += " with tokens of " + v.warehouse.Identity.Upstream
+	}
+	return whole("chain %s, by %s", chain, strings.Join(ways, " and "))
 }
 
 const stsVersion = "2011-06-15"
@@ -100,7 +104,7 @@ func checkSTS(ctx context.Context, v *visit) finding {
 }
 
 // ownToken is why a way ends early that begins with a token of the person's own.
-const ownToken = "not tried: it begins with the person's own token, which a gateway has that they signed in to; from here on, `shiftgrant query 'select current_user'` as them tells"
+const ownToken = "not tried: it takes the person's own token, which only a running gateway has; `shiftgrant query 'select current_user'` as them goes on from here"
 
 // roleCauses are the codes of AssumeRoleWithWebIdentity.
 var roleCauses = map[string]string{

@@ -41,21 +41,21 @@ func (v *visit) dataAPIFault(err error) finding {
 	_, isBusy := errors.AsType[*redshift.BusyError](err)
 	switch {
 	case isBusy:
-		return broken("busy", err, "fault", fault)
+		return broken("busy", nil, "fault", fault)
 	case isAccess && strings.Contains(text, "invalid scope"):
-		return broken("scope", err, "fault", fault)
+		return broken("scope", nil, "fault", fault)
 	case isAccess:
-		return broken("denied", err, "fault", fault)
+		return broken("denied", nil, "fault", fault)
 	case v.warehouse.Identity.Shared() && strings.Contains(text, "password"):
-		return broken("wrong_password", err, "fault", fault)
+		return broken("wrong_password", nil, "fault", fault)
 	case isSQL && missingDatabase(text), isService && missingDatabase(text):
-		return broken("no_database", err, "fault", oneLine(err.Error()))
+		return broken("no_database", nil, "fault", oneLine(err.Error()))
 	case isSQL && (refused.SQLState == "28000" || strings.Contains(text, "user")), isService && strings.Contains(text, "user"):
-		return broken("no_user", err, "fault", oneLine(err.Error()))
+		return broken("no_user", nil, "fault", oneLine(err.Error()))
 	case isService && (service.Code == "ResourceNotFoundException" || service.Code == "ValidationException"):
-		return broken("no_warehouse", err, "fault", fault)
+		return broken("no_warehouse", nil, "fault", fault)
 	case isService || isSQL:
-		return broken("other", err, "fault", fault)
+		return broken("other", nil, "fault", fault)
 	}
 	return broken("unreachable", err)
 }

@@ -74,9 +74,9 @@ func checkCenter(ctx context.Context, v *visit) finding {
 	case network:
 		return broken("unreachable", access)
 	case access.Code == "" && errors.Is(access, identity.ErrNoContext):
-		return broken("scope", access, "fault", fault)
+		return broken("scope", nil, "fault", fault)
 	}
-	return broken(cmp.Or(centerCauses[access.Code], "other"), access, "fault", fault)
+	return broken(cmp.Or(centerCauses[access.Code], "other"), nil, "fault", fault)
 }
 
 // nobodyKnown is why nobody can be shown to Identity Center, which knows people by their e-mail address.
@@ -127,7 +127,7 @@ func checkAssume(ctx context.Context, v *visit) finding {
 			cause = w.cause
 		}
 	}
-	return broken(cause, access, "step", access.Step, "fault", fault)
+	return broken(cause, nil, "step", access.Step, "fault", fault)
 }
 
 // secretCauses are the codes of GetSecretValue.
@@ -159,5 +159,5 @@ func checkSecret(ctx context.Context, v *visit) finding {
 	case cause == "denied" && strings.Contains(fault, "KMS"):
 		cause = "no_key"
 	}
-	return broken(cause, err, "fault", fault)
+	return broken(cause, nil, "fault", fault)
 }

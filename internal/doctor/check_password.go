@@ -27,7 +27,7 @@ func checkPassword(ctx context.Context, v *visit) finding {
 	if !isAccess || access.Code == "" {
 		return broken("unreachable", err)
 	}
-	return broken(cmp.Or(passwordCauses[access.Code], "other"), err, "fault", oneLine(innermost(err)))
+	return broken(cmp.Or(passwordCauses[access.Code], "other"), nil, "fault", oneLine(innermost(err)))
 }
 
 // authTokenCauses are the codes of the two operations GetIdentityCenterAuthToken.
@@ -53,5 +53,5 @@ func checkAuthToken(ctx context.Context, v *visit) finding {
 	if cause == "denied" && strings.Contains(strings.ToLower(fault), "scope") {
 		cause = "scope"
 	}
-	return broken(cause, err, "fault", fault)
+	return broken(cause, nil, "fault", fault)
 }

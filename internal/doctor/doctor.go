@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
 // A State is how a link is.
@@ -181,11 +182,8 @@ func (e *examination) walk(ctx context.Context, v *visit, links []Link, before v
 		}
 		result := e.try(ctx, v, l)
 		found[l.Name] = ""
-		switch result.State {
-		case Broken:
+		if result.State == Broken || result.State == Skipped {
 			found[l.Name] = "not tried: it lies behind " + l.Name
-		case Skipped:
-			found[l.Name] = result.Found
 		}
 		e.tell(result)
 	}
@@ -226,7 +224,7 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 		Link: l.Name, Of: v.name(), Title: l.Title, State: f.state, Found: f.found, Cause: f.cause, Milliseconds: time.Since(start).Milliseconds(),
 	}
 	if f.err != nil {
-		result.Detail = oneLine(f.err.Error())
+		result.Detail = oneLine(asItCame(f.err))
 	}
 	if f.cause != "" {
 		values := v.values()
@@ -235,6 +233,14 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 		result.Found, result.Mend = fill(c.What, values), fill(c.Remedy, values)
 	}
 	return result
+}
+
+// asItCame is an error without the remedies in it: those of the table are in the report.
+func asItCame(err error) string {
+	if access, ok := errors.AsType[*redshift.AccessError](err); ok && access.Code != "" {
+		return access.Step + ": " + innermost(err)
+	}
+	return err.Error()
 }
 
 func (e *examination) tell(r Result) {

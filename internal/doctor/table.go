@@ -23,7 +23,8 @@ type Link struct {
 	check   func(context.Context, *visit) finding
 }
 
-// A Cause is a way in which a link breaks. {Words} in braces are filled in for the case at hand.
+// A Cause is a way in which a link breaks. {Words} in braces are filled in for the case at hand; each
+// line of a remedy is a step.
 type Cause struct {
 	Name   string
 	What   string
