@@ -34,7 +34,7 @@ func checkDataAPI(ctx context.Context, v *visit) finding {
 
 func (v *visit) dataAPIFault(err error) finding {
 	fault := oneLine(innermost(err))
-	text := strings.ToLower(err.Error())
+	text := strings.ToLower(fault)
 	refused, isSQL := errors.AsType[*redshift.Error](err)
 	service, isService := errors.AsType[*dataapi.ServiceError](err)
 	_, isAccess := errors.AsType[*redshift.AccessError](err)
@@ -49,9 +49,9 @@ func (v *visit) dataAPIFault(err error) finding {
 	case v.warehouse.Identity.Shared() && strings.Contains(text, "password"):
 		return broken("wrong_password", nil, "fault", fault)
 	case isSQL && missingDatabase(text), isService && missingDatabase(text):
-		return broken("no_database", nil, "fault", oneLine(err.Error()))
+		return broken("no_database", nil, "fault", fault)
 	case isSQL && (refused.SQLState == "28000" || strings.Contains(text, "user")), isService && strings.Contains(text, "user"):
-		return broken("no_user", nil, "fault", oneLine(err.Error()))
+		return broken("no_user", nil, "fault", fault)
 	case isService && (service.Code == "ResourceNotFoundException" || service.Code == "ValidationException"):
 		return broken("no_warehouse", nil, "fault", fault)
 	case isService || isSQL:

@@ -60,7 +60,7 @@ func said(rows [][]string, err error) (string, error) {
 	return rows[0][0], nil
 }
 
-func failed(err error) finding { return broken("failed", nil, "fault", oneLine(err.Error())) }
+func failed(err error) finding { return broken("failed", nil, "fault", oneLine(innermost(err))) }
 
 func checkCurrentUser(ctx context.Context, v *visit) finding {
 	if len(v.sessions) == 0 {

@@ -164,7 +164,7 @@ func parseOIDCError(response *http.Response, body []byte) *refusal {
 }
 
 // centerRemedies says what to do about each error that CreateTokenWithIAM documents.
-var centerRemedies = withKeyRemedies(map[string]string{
+var centerRemedies = with(map[string]string{
 	"AccessDeniedException":         "{application} does not let this gateway act: its authentication method has to name the gateway's own role, and that role needs sso-oauth:CreateTokenWithIAM on it",
 	"InvalidGrantException":         "Identity Center does not accept the assertion: it needs this gateway's issuer as a trusted token issuer, {application} has to list that issuer with the audience configured here, and the person has to be in Identity Center with the same e-mail and assigned to the application",
 	"InvalidClientException":        "there is no application {application} in this region",
@@ -173,6 +173,8 @@ var centerRemedies = withKeyRemedies(map[string]string{
 	"InvalidScopeException":         "{application} lacks a scope: add redshift:connect to its access scopes",
 	"InvalidRequestException":       "Identity Center did not accept the form of the request: check the application's ARN and its region",
 	"ExpiredTokenException":         "the assertion had expired when it arrived: check this machine's clock",
+	"InvalidRequestRegionException": "this Identity Center is in another region than the warehouse, where it has to be or to have a replica",
+	"AuthorizationPendingException": "Identity Center waits for a person, which an assertion does not need: is the endpoint right?",
 	"SlowDownException":             "Identity Center is limiting calls: try again in a moment",
 	"InternalServerException":       "Identity Center has a fault: try again in a moment",
-})
+}, keyRemedies, passingRemedies)

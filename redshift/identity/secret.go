@@ -129,10 +129,11 @@ func (s *Secret) ask(ctx context.Context, keys Credentials) (Login, error) {
 }
 
 // secretRemedies says what to do about the errors that GetSecretValue documents.
-var secretRemedies = withKeyRemedies(map[string]string{
+var secretRemedies = with(map[string]string{
 	"AccessDeniedException":     "allow the gateway's own role secretsmanager:GetSecretValue on {secret} (and kms:Decrypt, where the secret has a key of its own)",
 	"ResourceNotFoundException": "there is no secret {secret} in this region",
 	"DecryptionFailure":         "Secrets Manager cannot open the secret: allow the gateway's own role kms:Decrypt on its key",
 	"InvalidRequestException":   "the secret is not to be had at the moment: is it marked for deletion?",
+	"InvalidParameterException": "Secrets Manager did not accept the request: check the secret's ARN",
 	"InternalServiceError":      "Secrets Manager has a fault: try again in a moment",
-})
+}, keyRemedies, passingRemedies)
