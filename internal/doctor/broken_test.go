@@ -161,6 +161,9 @@ func brokenGateway() []breakage {
 			return []string{"file:" + w.folder + "/client.secret", "env:SHIFTGRANT_TEST_NOT_SET"}
 		}},
 		{link: "files", cause: "no_keys", how: "the data folder is another one", arrange: changes("/data\n", "/elsewhere\n")},
+		{link: "files", cause: "unreadable", how: "`data` is a file", arrange: func(_ *testing.T, w *world) []string {
+			return []string{"data: " + w.folder + "/data", "data: " + w.folder + "/ca.pem"}
+		}},
 		{link: "files", cause: "open_folder", how: "`chmod 755` of the data folder", arrange: copied(func(t *testing.T, data string) { must(t, os.Chmod(data, 0o755)) })},
 		{link: "files", cause: "open_file", how: "`chmod 644` of a signing key", arrange: copied(func(t *testing.T, data string) { must(t, os.Chmod(signingKey(t, data), 0o644)) })},
 		{link: "files", cause: "damaged_key", how: "a signing key is cut off", arrange: copied(func(t *testing.T, data string) { must(t, os.Truncate(signingKey(t, data), 100)) })},
@@ -349,6 +352,9 @@ func brokenSessions() []breakage {
 		}},
 		{link: "network", cause: "refused", how: "nothing listens on the port", arrange: func(t *testing.T, w *world) []string {
 			return []string{"host: " + w.twin.WireAddress(), "host: " + closedPort(t)}
+		}},
+		{link: "network", cause: "timeout", how: "a firewall swallows what is sent", arrange: func(t *testing.T, w *world) []string {
+			return []string{"host: " + w.twin.WireAddress(), "host: " + silentPort(t)}
 		}},
 		{link: "encryption", cause: "none", how: "what listens there refuses TLS", arrange: func(t *testing.T, w *world) []string {
 			return []string{"host: " + w.twin.WireAddress(), "host: " + serveRaw(t, "127.0.0.1:0", func(c net.Conn) {
@@ -547,9 +553,7 @@ func TestEveryCauseIsTried(t *testing.T) {
 	untried := map[string]string{
 		"clock unknown":         "needs AWS and the identity provider to be away, which is two links more; the script of the command has it",
 		"configuration missing": "TestFilesThatAreNotThereAreTold",
-		"files unreadable":      "the superuser, as whom tests may run, can read every file",
 		"issuer private":        "needs an issuer at a private address that is not this machine",
-		"network timeout":       "needs an address that never answers, which this machine has not",
 	}
 	tried := map[string]bool{}
 	for _, b := range breakages() {

@@ -228,6 +228,9 @@ func checkStore(ctx context.Context, v *visit) finding {
 	if config.DSN == "" {
 		config.Path = filepath.Join(v.gateway.Data, gateway.DatabaseFile)
 		kind = "SQLite"
+		if _, err := os.Stat(config.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return skipped("not tried: %s cannot be looked at", config.Path) // what is wrong is with the folder
+		}
 	}
 	found, err := store.Inspect(ctx, config)
 	state := "no gateway runs here"

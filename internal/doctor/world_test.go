@@ -258,6 +258,26 @@ func closedPort(t *testing.T) string {
 	return "localhost:" + strconv.Itoa(address.(*syscall.SockaddrInet4).Port)
 }
 
+// silentPort is an address that answers nobody: its queue of connections is full, and nobody takes one.
+func silentPort(t *testing.T) string {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	must(t, syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, syscall.Listen(socket, 0))
+	bound, err := syscall.Getsockname(socket)
+	must(t, err)
+	address := "127.0.0.1:" + strconv.Itoa(bound.(*syscall.SockaddrInet4).Port)
+	for {
+		connection, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+	}
+}
+
 // serveRaw answers each connection to an address of loopback by a function, until the test ends.
 func serveRaw(t *testing.T, address string, answer func(net.Conn)) string {
 	t.Helper()
