@@ -474,6 +474,7 @@ func TestDoctorNamesTheBrokenLinkAndNoOther(t *testing.T) {
 		}
 	}
 	t.Run("whole", w.eachWayIsWhole)
+	t.Run("without an issuer", w.someNeedNoIssuer)
 	t.Run("mended", w.trustIsMended)
 	var rows []string
 	for _, b := range breakages() {

@@ -81,6 +81,24 @@ func (w *world) eachWayIsWhole(t *testing.T) {
 	}
 }
 
+// someNeedNoIssuer goes the ways on which nobody but people reads the gateway's documents.
+func (w *world) someNeedNoIssuer(t *testing.T) {
+	w.issuer.misbehave(t, hangUp)
+	for name, arrange := range map[string]arrangement{"a role": byRole, "a secret": bySecret, "a password": byPassword} {
+		t.Run(name, func(t *testing.T) {
+			broken := map[string]bool{}
+			for _, l := range w.examine(t, doctor.Config{As: "bob"}, arrange(t, w)...).Links {
+				if l.State == doctor.Broken || l.State == doctor.Skipped {
+					broken[l.Link] = true
+				}
+			}
+			if len(broken) != 1 || !broken["issuer"] {
+				t.Errorf("%v are broken or not tried, want the issuer alone", broken)
+			}
+		})
+	}
+}
+
 var (
 	policyDocument = regexp.MustCompile(`--policy-document '([^']+)'`)
 	actorDocument  = regexp.MustCompile(`--authentication-method '([^']+)'`)
