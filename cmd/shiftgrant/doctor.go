@@ -20,7 +20,8 @@ func newDoctor() *cobra.Command {
 		Short: "Walk the way into the warehouses link by link, and say what is broken and what mends it",
 		Long: `Walk the way from the configuration to a row of a warehouse, link by link, and say what is
 broken and what mends it: files, certificate, database, clock, issuer, identity provider, STS, the
-role's trust, credentials, network, login, who that is in Redshift, and what they may read and change.
+gateway's own AWS keys, Identity Center, the role's trust, credentials or secret, network, login, who
+that is in Redshift, and what they may read and change. Each identity chain has the links that it goes by.
 
 It reads the configuration of ` + "`shiftgrant serve`" + `, and needs its keys: run it on the gateway's
 machine and as its account, while the gateway runs. It changes nothing. With --as it goes into the

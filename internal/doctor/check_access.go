@@ -16,35 +16,64 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/redshift"
-	"github.com/shiftgrant/shiftgrant/redshift/dataapi"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
-// Which links a warehouse has is what the gateway's own way into it has. Where that cannot be built,
-// because the keys cannot be read, the configuration tells what would be behind them.
-
-func (v *visit) built() bool { return v.roads != nil && v.unbuilt == nil }
+// Which links a warehouse has is what its configuration says, so that those behind a broken link can
+// be named too.
 
 func usesSTS(v *visit) bool { return v.warehouse.Identity.SessionRole() != "" }
 
-func hasCredentials(v *visit) bool {
-	if v.built() {
-		return v.road.Credentials != nil
-	}
-	return v.warehouse.Identity.HasCredentials()
-}
+func isWebIdentity(v *visit) bool { return v.warehouse.Identity.Chain == "web_identity" }
 
-func hasDataAPI(v *visit) bool {
-	if v.built() {
-		return v.road.DataAPI != nil
-	}
-	return hasCredentials(v)
-}
+// isFederated is for people whose own ID tokens are traded at STS.
+func isFederated(v *visit) bool { return isWebIdentity(v) && v.warehouse.Identity.FromUpstream() }
+
+// isExchanged is for people whose assertions Identity Center turns into a context.
+func isExchanged(v *visit) bool { return v.warehouse.Identity.Application != "" }
+
+func isAssumed(v *visit) bool { return v.warehouse.Identity.Chain == "role" || isExchanged(v) }
+
+func hasSecret(v *visit) bool { return v.warehouse.Identity.SecretARN != "" }
+
+// usesOwnKeys is for chains in which the gateway has AWS keys of its own.
+func usesOwnKeys(v *visit) bool { return isAssumed(v) || hasSecret(v) }
+
+func hasDataAPI(v *visit) bool { return v.warehouse.Identity.HasCredentials() }
 
 func hasPort(v *visit) bool { return v.warehouse.Host != "" && v.warehouse.Transport != "dataapi" }
 
 func hasPassword(v *visit) bool { return hasPort(v) && v.warehouse.Identity.HasPassword() }
+
+func hasAuthToken(v *visit) bool { return hasPort(v) && v.warehouse.Identity.Login == "auth_token" }
+
+func isNative(v *visit) bool { return hasPort(v) && v.warehouse.Identity.Chain == "entra" }
+
+// asserted reports whether AWS takes the gateway's own word about people, and so has to read its keys.
+func asserted(w gateway.Warehouse) bool {
+	i := w.Identity
+	return (i.Chain == "web_identity" || i.Centered()) && !i.FromUpstream()
+}
+
+func checkSettings(_ context.Context, v *visit) finding {
+	if v.unbuilt != nil {
+		return broken("invalid", nil, "fault", oneLine(v.unbuilt.Error()))
+	}
+	var ways []string
+	if v.road.Port != nil {
+		ways = append(ways, "the wire")
+	}
+	if v.road.DataAPI != nil {
+		ways = append(ways, "the Data API")
+	}
+	chain := v.warehouse.Identity.Chain
+	if v.warehouse.Identity.FromUpstream() {
+		chain += " with tokens of " + v.warehouse.Identity.Upstream
+	}
+	return whole("chain %s, by %s", chain, strings.Join(ways, " and "))
+}
 
 const stsVersion = "2011-06-15"
 
@@ -54,6 +83,8 @@ type stsRefusal struct {
 	Code    string   `xml:"Error>Code"`
 	Message string   `xml:"Error>Message"`
 }
+
+func (r *stsRefusal) Error() string { return strings.TrimSpace(r.Code + " " + r.Message) }
 
 func checkSTS(ctx context.Context, v *visit) finding {
 	client := plainClient()
@@ -72,7 +103,10 @@ func checkSTS(ctx context.Context, v *visit) finding {
 	return whole("%s answers", v.stsEndpoint())
 }
 
-// roleCauses are the codes of AssumeRoleWithWebIdentity and AssumeRole.
+// ownToken is why a way ends early that begins with a token of the person's own.
+const ownToken = "not tried: it takes the person's own token, which only a running gateway has; `shiftgrant query 'select current_user'` as them goes on from here"
+
+// roleCauses are the codes of AssumeRoleWithWebIdentity.
 var roleCauses = map[string]string{
 	"AccessDenied":            "untrusted",
 	"IDPRejectedClaim":        "claims",
@@ -80,26 +114,19 @@ var roleCauses = map[string]string{
 	"ExpiredTokenException":   "expired",
 	"RegionDisabledException": "region",
 	"InvalidIdentityToken":    "no_provider",
+	"PackedPolicyTooLarge":    "too_large",
 }
 
 func checkRole(ctx context.Context, v *visit) finding {
-	if v.unbuilt != nil {
-		return broken("configuration", nil, "fault", oneLine(v.unbuilt.Error()))
+	if isFederated(v) {
+		return skipped(ownToken)
 	}
-	credentials, err := v.road.Credentials.Credentials(ctx)
-	if err == nil {
-		return whole("AWS gave credentials of %s, for %s", v.warehouse.Identity.SessionRole(), credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
-	}
-	access, ok := errors.AsType[*redshift.AccessError](err)
-	if !ok {
-		access = &redshift.AccessError{Step: "get credentials", Err: err}
-	}
-	if v.warehouse.Identity.Chain != "web_identity" {
-		// What goes wrong with keys of the gateway's own is said, with its remedy, in the error.
-		return broken("other", err, "step", access.Step, "fault", oneLine(access.Err.Error()))
+	access := v.fetch(ctx)
+	if access == nil {
+		return v.roleGiven()
 	}
 	cause, known := roleCauses[access.Code]
-	switch text := innermost(err); {
+	switch text := innermost(access); {
 	case access.Code == "InvalidIdentityToken" && strings.Contains(text, "audience"):
 		cause = "audience"
 	case access.Code == "InvalidIdentityToken" && (strings.Contains(text, "verification key") || strings.Contains(text, "signature")):
@@ -107,7 +134,30 @@ func checkRole(ctx context.Context, v *visit) finding {
 	case !known:
 		cause = "other"
 	}
-	return broken(cause, err, "step", access.Step, "fault", oneLine(innermost(err)))
+	return broken(cause, access, "step", access.Step, "fault", oneLine(innermost(access)))
+}
+
+// fetch asks for the person's credentials once, for all links that look at a part of how that went.
+func (v *visit) fetch(ctx context.Context) *redshift.AccessError {
+	if v.fetched {
+		return v.refused
+	}
+	v.fetched = true
+	credentials, err := v.road.Credentials.Credentials(ctx)
+	if err == nil {
+		v.credentials = credentials
+		return nil
+	}
+	access, ok := errors.AsType[*redshift.AccessError](err)
+	if !ok {
+		access = &redshift.AccessError{Step: "get credentials", Err: err}
+	}
+	v.refused = access
+	return access
+}
+
+func (v *visit) roleGiven() finding {
+	return whole("AWS gave credentials of %s, for %s", v.warehouse.Identity.SessionRole(), v.credentials.Expires.Sub(v.config.Now()).Round(time.Minute))
 }
 
 // innermost is what came from outside, without our own words around it.
@@ -123,31 +173,14 @@ func innermost(err error) string {
 
 // checkCredentials signs the one call that every policy allows.
 func checkCredentials(ctx context.Context, v *visit) finding {
-	credentials, err := v.road.Credentials.Credentials(ctx)
+	caller, err := v.callerIdentity(ctx, v.credentials)
 	if err != nil {
 		return broken("refused", nil, "fault", oneLine(err.Error()))
 	}
-	got, err := v.callerIdentity(ctx, credentials)
-	if err != nil {
-		return broken("refused", nil, "fault", oneLine(err.Error()))
+	if !sessionOf(caller, v.warehouse.Identity.SessionRole()) {
+		return broken("other_role", nil, "said", oneLine(caller))
 	}
-	var refusal stsRefusal
-	if got.status != http.StatusOK {
-		if xml.Unmarshal(got.body, &refusal) != nil {
-			refusal.Message = fmt.Sprintf("status %d", got.status)
-		}
-		return broken("refused", nil, "fault", oneLine(refusal.Code+" "+refusal.Message))
-	}
-	var caller struct {
-		ARN string `xml:"GetCallerIdentityResult>Arn"`
-	}
-	if err := xml.Unmarshal(got.body, &caller); err != nil {
-		return broken("refused", err, "fault", "the answer of GetCallerIdentity is not to be read")
-	}
-	if !sessionOf(caller.ARN, v.warehouse.Identity.SessionRole()) {
-		return broken("other_role", nil, "said", oneLine(caller.ARN))
-	}
-	return whole("AWS knows them as %s", caller.ARN)
+	return whole("AWS knows them as %s", caller)
 }
 
 // sessionOf reports whether arn:aws:sts::123456789012:assumed-role/name/session is of the role
@@ -158,11 +191,12 @@ func sessionOf(session, role string) bool {
 		parts[1] == role[strings.LastIndexByte(role, '/')+1:]
 }
 
-func (v *visit) callerIdentity(ctx context.Context, credentials identity.Credentials) (answer, error) {
+// callerIdentity is whose keys these are; the error is an *stsRefusal where STS says no.
+func (v *visit) callerIdentity(ctx context.Context, credentials identity.Credentials) (arn string, err error) {
 	payload := []byte(url.Values{"Action": {"GetCallerIdentity"}, "Version": {stsVersion}}.Encode())
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, v.stsEndpoint(), bytes.NewReader(payload))
 	if err != nil {
-		return answer{}, err
+		return "", err
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	hash := sha256.Sum256(payload)
@@ -170,87 +204,26 @@ func (v *visit) callerIdentity(ctx context.Context, credentials identity.Credent
 		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
 	}, request, hex.EncodeToString(hash[:]), "sts", v.warehouse.Region, v.config.Now())
 	if err != nil {
-		return answer{}, err
+		return "", err
 	}
 	client := plainClient()
 	defer client.CloseIdleConnections()
-	return send(client, request)
-}
-
-// dataAPIPatience is spent on repeating a call that fails: somebody is watching.
-const dataAPIPatience = 2 * time.Second
-
-func checkDataAPI(ctx context.Context, v *visit) finding {
-	if v.config.As == "" && v.warehouse.Cluster != "" {
-		return skipped("not tried: say as whom with --as DBUSER")
+	got, err := send(client, request)
+	if err != nil {
+		return "", err
 	}
-	config := *v.road.DataAPI
-	config.RetryBudget = dataAPIPatience
-	session := dataapi.New(config)
-	v.sessions = append(v.sessions, session)
-	if _, err := ask(ctx, session, "select 1", false); err != nil {
-		v.sessions = v.sessions[:len(v.sessions)-1]
-		_ = session.Close()
-		return dataAPIFault(err)
+	if got.status != http.StatusOK {
+		refusal := &stsRefusal{}
+		if xml.Unmarshal(got.body, refusal) != nil {
+			refusal.Message = fmt.Sprintf("status %d", got.status)
+		}
+		return "", refusal
 	}
-	return whole("a statement ran")
-}
-
-func dataAPIFault(err error) finding {
-	fault := oneLine(innermost(err))
-	text := strings.ToLower(err.Error())
-	refused, isSQL := errors.AsType[*redshift.Error](err)
-	service, isService := errors.AsType[*dataapi.ServiceError](err)
-	_, isAccess := errors.AsType[*redshift.AccessError](err)
-	_, isBusy := errors.AsType[*redshift.BusyError](err)
-	switch {
-	case isBusy:
-		return broken("busy", err, "fault", fault)
-	case isAccess:
-		return broken("denied", err, "fault", fault)
-	case isSQL && missingDatabase(text), isService && missingDatabase(text):
-		return broken("no_database", err, "fault", oneLine(err.Error()))
-	case isSQL && (refused.SQLState == "28000" || strings.Contains(text, "user")), isService && strings.Contains(text, "user"):
-		return broken("no_user", err, "fault", oneLine(err.Error()))
-	case isService && (service.Code == "ResourceNotFoundException" || service.Code == "ValidationException"):
-		return broken("no_warehouse", err, "fault", fault)
-	case isService || isSQL:
-		return broken("other", err, "fault", fault)
+	var caller struct {
+		ARN string `xml:"GetCallerIdentityResult>Arn"`
 	}
-	return broken("unreachable", err)
-}
-
-func missingDatabase(text string) bool {
-	return strings.Contains(text, "database") && strings.Contains(text, "does not exist")
-}
-
-// passwordCauses are the codes of GetClusterCredentials and GetCredentials.
-var passwordCauses = map[string]string{
-	"AccessDenied": "denied", "AccessDeniedException": "denied", "UnauthorizedOperation": "denied",
-	"ClusterNotFound": "no_warehouse", "ResourceNotFoundException": "no_warehouse",
-	"UnsupportedOperation": "paused", "InvalidClusterState": "paused",
-}
-
-func checkPassword(ctx context.Context, v *visit) finding {
-	login, err := v.road.Login.Login(ctx, false)
-	if err == nil {
-		v.login = login
-		return whole("AWS gave one for %s", login.User)
+	if xml.Unmarshal(got.body, &caller) != nil || caller.ARN == "" {
+		return "", errors.New("the answer of GetCallerIdentity is not to be read")
 	}
-	access, isAccess := errors.AsType[*redshift.AccessError](err)
-	if !isAccess || access.Code == "" {
-		return broken("unreachable", err)
-	}
-	cause, known := passwordCauses[access.Code]
-	if !known {
-		cause = "other"
-	}
-	return broken(cause, err, "user", firstOf(v.config.As, stranger), "fault", oneLine(innermost(err)))
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	return caller.ARN, nil
 }

@@ -41,7 +41,7 @@ func (v *visit) clocks() []string {
 	var sources []string
 	for i := range v.gateway.Warehouses {
 		w := &visit{examination: v.examination, warehouse: &v.gateway.Warehouses[i]}
-		if endpoint := w.stsEndpoint(); endpoint != "" && hasCredentials(w) {
+		if endpoint := w.stsEndpoint(); endpoint != "" && usesSTS(w) {
 			sources = append(sources, endpoint)
 		}
 	}

@@ -89,6 +89,9 @@ func referredFiles(config *gateway.Config) []string {
 	for _, a := range config.Apps {
 		references = append(references, a.Secret)
 	}
+	for _, w := range config.Warehouses {
+		references = append(references, w.Identity.Password)
+	}
 	var paths []string
 	for _, r := range references {
 		if path := r.File(); path != "" {
@@ -241,6 +244,9 @@ func checkStore(ctx context.Context, v *visit) finding {
 	if config.DSN == "" {
 		config.Path = filepath.Join(v.gateway.Data, gateway.DatabaseFile)
 		kind = "SQLite"
+		if _, err := os.Stat(config.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return skipped("not tried: %s cannot be looked at", config.Path) // what is wrong is with the folder
+		}
 	}
 	found, err := store.Inspect(ctx, config)
 	state := "no gateway runs here"
@@ -314,11 +320,11 @@ func (v *visit) reachedIssuer(ctx context.Context, took time.Duration) finding {
 func (v *visit) asksAWS() bool {
 	return slices.ContainsFunc(v.gateway.Warehouses, func(w gateway.Warehouse) bool {
 		endpoint := w.Identity.STSEndpoint
-		if w.Identity.Chain == "identity_center" && w.Identity.Application == "" {
+		if w.Identity.Centered() && w.Identity.Application == "" {
 			endpoint = "http://" + w.Host
 		}
 		u, err := url.Parse(endpoint)
-		return endpoint == "" || err == nil && !loopback(u.Hostname())
+		return asserted(w) && (endpoint == "" || err == nil && !loopback(u.Hostname()))
 	})
 }
 

@@ -33,9 +33,6 @@ func checkNetwork(ctx context.Context, v *visit) finding {
 }
 
 func checkEncryption(ctx context.Context, v *visit) finding {
-	if v.unbuilt != nil || v.road.Port == nil {
-		return skipped("not tried: the way cannot be set up (%s)", v.whyUnbuilt())
-	}
 	err := wire.Reach(ctx, *v.road.Port)
 	if err == nil {
 		return whole("the certificate is for %s and trusted", v.road.Port.Host)
@@ -52,37 +49,32 @@ func checkEncryption(ctx context.Context, v *visit) finding {
 	return broken("other", nil, "fault", fault)
 }
 
-func (v *visit) whyUnbuilt() string {
-	if v.unbuilt == nil {
-		return "the gateway's keys cannot be read"
-	}
-	return oneLine(v.unbuilt.Error())
-}
-
 func checkLogin(ctx context.Context, v *visit) finding {
-	shared := v.warehouse.Workgroup != "" && hasPassword(v)
-	if v.config.As == "" && !shared {
-		return skipped("not tried: say as whom with --as DBUSER")
-	}
-	if !hasPassword(v) {
-		switch {
-		case v.person.email == "" && v.person.known:
-			return broken("no_email", nil)
-		case v.person.email == "":
-			return skipped("not tried: give their e-mail address with --email; %s has not signed in here", v.config.As)
+	i := v.warehouse.Identity
+	nobody := v.config.As == "" && !i.Shared() && (v.warehouse.Cluster != "" || !hasPassword(v))
+	switch {
+	case i.FromUpstream():
+		return skipped(ownToken)
+	case nobody:
+		return skipped(sayWho)
+	case i.Centered():
+		if f := v.nobodyKnown(); f != nil {
+			return *f
 		}
+	}
+	if v.login == nil { // no link before has got one
 		login, err := v.road.Login.Login(ctx, false)
 		if err != nil {
 			return broken("other", err, "fault", oneLine(err.Error()))
 		}
-		v.login = login
+		v.login = &login
 	}
 	config := *v.road.Port
-	config.Login, config.Application = v.login, "shiftgrant-doctor"
+	config.Login, config.Application = *v.login, sessionName
 	start := time.Now()
 	session, err := wire.Connect(ctx, config)
 	if err != nil {
-		return loginFault(err)
+		return v.loginFault(err)
 	}
 	v.sessions = append(v.sessions, session)
 	return whole("a session began (%s)", time.Since(start).Round(time.Millisecond))
@@ -91,10 +83,12 @@ func checkLogin(ctx context.Context, v *visit) finding {
 // loginWords are what Redshift says, and what it means (SQLSTATE is 28000 for almost all).
 var loginWords = []struct{ word, cause string }{
 	{"has expired", "expired"},
+	{"password authentication failed", ""}, // whose password, is the chain's to say
 	{"idc identity provider does not exist", "no_provider"},
 	{"failed to obtain aws idc info", "no_provider"},
 	{"no postgresql user name specified", "no_provider"},
-	{"invalid scope", "token"},
+	{"is not supported", "old"},
+	{"invalid scope", "scope"},
 	{"expired or invalid", "token"},
 	{"identity center", "token"},
 	{"identity provider", "no_provider"},
@@ -104,7 +98,7 @@ var loginWords = []struct{ word, cause string }{
 	{"maximum number of connections", "full"},
 }
 
-func loginFault(err error) finding {
+func (v *visit) loginFault(err error) finding {
 	_, isBusy := errors.AsType[*redshift.BusyError](err)
 	access, refused := errors.AsType[*redshift.AccessError](err)
 	fault := oneLine(innermost(err))
@@ -116,11 +110,19 @@ func loginFault(err error) finding {
 	case access.Code == "3D000":
 		return broken("no_database", nil, "fault", fault)
 	}
-	text := strings.ToLower(fault)
+	cause, text := "", strings.ToLower(fault)
 	for _, w := range loginWords {
 		if strings.Contains(text, w.word) {
-			return broken(w.cause, nil, "fault", fault)
+			cause = w.cause
+			break
 		}
 	}
-	return broken("no_user", nil, "fault", fault)
+	switch {
+	case cause != "":
+	case v.warehouse.Identity.Shared():
+		cause = "wrong_password"
+	default:
+		cause = "no_user"
+	}
+	return broken(cause, nil, "fault", fault)
 }

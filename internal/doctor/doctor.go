@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/redshift"
 )
 
 // A State is how a link is.
@@ -175,18 +176,15 @@ func (e *examination) walk(ctx context.Context, v *visit, links []Link, before v
 		if l.applies != nil && !l.applies(v) {
 			continue
 		}
-		if why := l.blocked(found); why != "" {
+		if why := l.blocked(v, found); why != "" {
 			found[l.Name] = why
 			e.tell(Result{Link: l.Name, Of: v.name(), Title: l.Title, State: Skipped, Found: why})
 			continue
 		}
 		result := e.try(ctx, v, l)
 		found[l.Name] = ""
-		switch result.State {
-		case Broken:
+		if result.State == Broken || result.State == Skipped {
 			found[l.Name] = "not tried: it lies behind " + l.Name
-		case Skipped:
-			found[l.Name] = result.Found
 		}
 		e.tell(result)
 	}
@@ -194,8 +192,11 @@ func (e *examination) walk(ctx context.Context, v *visit, links []Link, before v
 }
 
 // blocked says why this link cannot be tried, or "".
-func (l *Link) blocked(found verdicts) string {
+func (l *Link) blocked(v *visit, found verdicts) string {
 	for _, need := range l.Needs {
+		if need == "issuer" && v.warehouse != nil && !asserted(*v.warehouse) {
+			continue // nobody on this way reads the gateway's keys
+		}
 		if why := found[need]; why != "" {
 			return why
 		}
@@ -224,7 +225,7 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 		Link: l.Name, Of: v.name(), Title: l.Title, State: f.state, Found: f.found, Cause: f.cause, Milliseconds: time.Since(start).Milliseconds(),
 	}
 	if f.err != nil {
-		result.Detail = oneLine(f.err.Error())
+		result.Detail = oneLine(asItCame(f.err))
 	}
 	if f.cause != "" {
 		values := v.values()
@@ -233,6 +234,14 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 		result.Found, result.Mend = fill(c.What, values), fill(c.Remedy, values)
 	}
 	return result
+}
+
+// asItCame is an error without the remedies in it: those of the table are in the report.
+func asItCame(err error) string {
+	if access, ok := errors.AsType[*redshift.AccessError](err); ok && access.Code != "" {
+		return access.Step + ": " + innermost(err)
+	}
+	return err.Error()
 }
 
 func (e *examination) tell(r Result) {
@@ -275,7 +284,7 @@ func weak(cause string, err error, values ...string) finding {
 }
 
 // shared are causes that more than one way into a warehouse can run into. Each is told once.
-var shared = []string{"no_user", "no_database", "no_warehouse"}
+var shared = []string{"no_user", "no_database", "no_warehouse", "wrong_password", "scope"}
 
 // once keeps the second way from being called broken for what the first has told.
 func (v *visit) once(f finding) finding {

@@ -13,8 +13,10 @@ func Troubleshooting() string {
 ` + "`shiftgrant doctor`" + ` walks the way from the configuration to a row of a warehouse and names the link
 that is broken ([docs/doctor.md](doctor.md) shows how). This page is the table that it does so by,
 written from its source: every link, how it is tried, and every cause with its remedy. Words in
-braces, such as {role}, are those of your configuration; doctor fills them in. {trust_policy} and
-{permissions} are whole documents, as [connect your AWS account](connect-your-aws.md) explains them.
+braces, such as {role}, are those of your configuration; doctor fills them in. {trust_policy},
+{permissions}, {own_permissions} and {actor_policy} are whole documents for the chain at hand, as
+[connect your AWS account](connect-your-aws.md) explains them. A warehouse has the links that its
+[chain](chains.md) goes by.
 
 Begin with the first ✗: what lies behind it is not tried. A cause marked "!" leaves the link in use.
 
@@ -53,4 +55,5 @@ func (l *Link) document(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
+// cell keeps the lines of a text apart within a table.
+func cell(text string) string { return strings.NewReplacer("|", "\\|", "\n", "<br>").Replace(text) }

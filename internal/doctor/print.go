@@ -60,8 +60,10 @@ func (p *Printer) Ended(r Result) {
 		sign = "\x1b[" + symbol.color + "m" + sign + "\x1b[0m"
 	}
 	fmt.Fprintf(p.Out, "  %s %-14s %s\n", sign, r.Link, r.Found)
-	if r.Mend != "" {
-		fmt.Fprintf(p.Out, "    %-14s → %s\n", "", r.Mend)
+	arrow := "→"
+	for step := range strings.Lines(r.Mend) {
+		fmt.Fprintf(p.Out, "    %-14s %s %s\n", "", arrow, strings.TrimSuffix(step, "\n"))
+		arrow = " "
 	}
 	if r.Detail != "" && r.State == Broken {
 		fmt.Fprintf(p.Out, "    %-14s   (%s)\n", "", r.Detail)

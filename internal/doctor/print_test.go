@@ -36,6 +36,22 @@ func TestSlowLinksShowThatTheyAreTried(t *testing.T) {
 	}
 }
 
+// A remedy is read from the terminal, and pasted from there: no step is broken up or runs into the next.
+func TestStepsOfARemedyAreLines(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	p := &doctor.Printer{Out: &out}
+	p.Ended(doctor.Result{Link: "role", Of: "sales", State: doctor.Broken, Found: "it does not trust", Mend: "look: `aws iam get-role`\nand then: `aws iam update-role`", Detail: "AccessDenied"})
+	const want = "warehouse sales\n" +
+		"  ✗ role           it does not trust\n" +
+		"                   → look: `aws iam get-role`\n" +
+		"                     and then: `aws iam update-role`\n" +
+		"                     (AccessDenied)\n"
+	if out.String() != want {
+		t.Errorf("%s\nwant\n%s", out.String(), want)
+	}
+}
+
 func TestSummaryCounts(t *testing.T) {
 	t.Parallel()
 	links := func(states ...doctor.State) *doctor.Report {

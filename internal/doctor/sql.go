@@ -60,11 +60,11 @@ func said(rows [][]string, err error) (string, error) {
 	return rows[0][0], nil
 }
 
-func failed(err error) finding { return broken("failed", nil, "fault", oneLine(err.Error())) }
+func failed(err error) finding { return broken("failed", nil, "fault", oneLine(innermost(err))) }
 
 func checkCurrentUser(ctx context.Context, v *visit) finding {
 	if len(v.sessions) == 0 {
-		return skipped("not tried: say as whom with --as DBUSER")
+		return skipped(sayWho)
 	}
 	user, err := said(ask(ctx, v.sessions[0], userSQL, false))
 	if err != nil {
@@ -72,9 +72,11 @@ func checkCurrentUser(ctx context.Context, v *visit) finding {
 	}
 	v.user = user
 	switch {
+	case v.warehouse.Identity.Shared():
+		return weak("everybody", nil, "said", oneLine(user))
 	case user == v.config.As || v.person.email != "" && strings.HasSuffix(user, ":"+v.person.email):
 		return whole("%s", user)
-	case v.warehouse.Workgroup != "" && hasCredentials(v):
+	case v.warehouse.Workgroup != "" && v.warehouse.Identity.HasPassword():
 		return weak("shared", nil, "said", oneLine(user))
 	}
 	return broken("other", nil, "said", oneLine(user))

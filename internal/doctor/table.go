@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -22,7 +23,8 @@ type Link struct {
 	check   func(context.Context, *visit) finding
 }
 
-// A Cause is a way in which a link breaks. {Words} in braces are filled in for the case at hand.
+// A Cause is a way in which a link breaks. {Words} in braces are filled in for the case at hand; each
+// line of a remedy is a step.
 type Cause struct {
 	Name   string
 	What   string
@@ -41,8 +43,9 @@ func (l *Link) cause(name string) Cause {
 }
 
 const (
-	quick = 5 * time.Second
-	slow  = 15 * time.Second
+	quick   = 5 * time.Second
+	slow    = 15 * time.Second
+	patient = 40 * time.Second
 )
 
 // Links are all links, in the order in which they are tried.
@@ -169,149 +172,5 @@ func UpstreamLinks() []Link {
 
 // WarehouseLinks are tried for each warehouse, as far as its chain has them.
 func WarehouseLinks() []Link {
-	return append(accessLinks(), append(sessionLinks(), sqlLinks()...)...)
-}
-
-// accessLinks are how an identity becomes credentials of AWS.
-func accessLinks() []Link {
-	return []Link{
-		{
-			Name: "sts", Title: "AWS STS", Needs: []string{"configuration"}, Limit: slow, check: checkSTS, applies: usesSTS,
-			Tries: "calls it without credentials, and expects its own refusal",
-			Causes: []Cause{
-				{Name: "unreachable", What: "{sts} does not answer", Remedy: "let this machine reach it: `curl -v {sts}`; DNS, firewall, HTTPS_PROXY, or a VPC endpoint for STS with `identity.sts_endpoint`"},
-				{Name: "not_sts", What: "what answers at {sts} is not STS: {fault}", Remedy: "correct `region` or `identity.sts_endpoint` of warehouse {warehouse}; look whether a proxy answers in its place"},
-			},
-		},
-		{
-			Name: "role", Title: "trust of the role", Needs: []string{"sts", "clock", "files", "issuer"}, Limit: 40 * time.Second, check: checkRole, applies: hasCredentials,
-			Tries: "trades an assertion about you (or about shiftgrant-doctor) for the role's credentials",
-			Causes: []Cause{
-				{Name: "no_provider", What: "AWS account {account} does not know this gateway as an identity provider (InvalidIdentityToken)", Remedy: "register it there: `aws iam create-open-id-connect-provider --url {issuer} --client-id-list {audience}`"},
-				{Name: "audience", What: "the identity provider in AWS account {account} does not list the audience {audience}", Remedy: "`aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::{account}:oidc-provider/{issuer_name} --client-id {audience}`; or set `identity.audience` to one that it lists"},
-				{Name: "untrusted", What: "the role {role} does not trust this gateway, or does not exist (AccessDenied)", Remedy: "`aws iam get-role --role-name {role_name}` shows its trust policy; if it lacks something: `aws iam update-assume-role-policy --role-name {role_name} --policy-document '{trust_policy}'`"},
-				{Name: "claims", What: "AWS refuses a claim of the assertion (IDPRejectedClaim)", Remedy: "compare the clocks; `aws iam get-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::{account}:oidc-provider/{issuer_name}` shows what the account expects"},
-				{Name: "keys_unread", What: "AWS cannot read this gateway's keys (IDPCommunicationError)", Remedy: "let the internet reach {issuer}/.well-known/openid-configuration and the keys over https, without redirects and quickly; for a private gateway publish the two documents that `shiftgrant issuer export DIR` writes, at the same addresses"},
-				{Name: "keys_stale", What: "AWS does not accept the assertion's signature: it has read other keys from {issuer}", Remedy: "wait an hour if the gateway's keys were replaced at once (`shiftgrant keys rotate` publishes ahead of use); if the documents are static files, write them again with `shiftgrant issuer export DIR`"},
-				{Name: "expired", What: "AWS says that the assertion had expired", Remedy: "set this machine's clock: `timedatectl set-ntp true`"},
-				{Name: "region", What: "STS is not active in {region} for account {account}", Remedy: "activate the region there (IAM, Account settings, or `aws account enable-region --region-name {region}`), or use another"},
-				{Name: "own_credentials", What: "this gateway has no AWS credentials of its own, which this chain needs: {fault}", Remedy: "give the gateway's process a role (instance profile, task role, IRSA), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
-				{Name: "configuration", What: "this warehouse cannot be set up: {fault}", Remedy: "correct warehouse {warehouse} in {config}"},
-				{Name: "other", What: "AWS gives no credentials at the step \"{step}\": {fault}", Remedy: "look the code up in AWS's documentation of that call, and compare the account with docs/connect-your-aws.md"},
-			},
-		},
-		{
-			Name: "credentials", Title: "credentials of the role", Needs: []string{"role"}, Limit: slow, check: checkCredentials, applies: hasCredentials,
-			Tries: "asks STS, signed with them, who it is (GetCallerIdentity)",
-			Causes: []Cause{
-				{Name: "refused", What: "AWS does not accept the credentials that it gave: {fault}", Remedy: "set this machine's clock; check that `region` is right and that nothing between here and AWS changes requests"},
-				{Name: "other_role", What: "the credentials are for {said}, and the configuration names {role}", Remedy: "correct `identity.role_arn` or `identity.sts_endpoint` of warehouse {warehouse}"},
-			},
-		},
-	}
-}
-
-// sessionLinks are the ways to run a statement: the warehouse's own port, and the Data API.
-func sessionLinks() []Link {
-	return []Link{
-		{
-			Name: "network", Title: "network to the warehouse", Needs: []string{"configuration"}, Limit: slow, check: checkNetwork, applies: hasPort,
-			Tries: "opens a TCP connection to `host`",
-			Causes: []Cause{
-				{Name: "no_name", What: "the name {host} cannot be resolved", Remedy: "correct `host` of warehouse {warehouse}: `aws redshift describe-clusters --query 'Clusters[].Endpoint'`; use a DNS server that knows the VPC's names"},
-				{Name: "refused", What: "{host} refuses connections on port {port}", Remedy: "check the port; is the warehouse available (paused, resizing)?"},
-				{Name: "timeout", What: "{host} does not answer on port {port}", Remedy: "let this machine through: an inbound rule for port {port} in the warehouse's security group, routing or peering to its VPC, or publicly accessible. Without: `transport: dataapi`"},
-			},
-		},
-		{
-			Name: "encryption", Title: "TLS of the warehouse", Needs: []string{"network"}, Limit: slow, check: checkEncryption, applies: hasPort,
-			Tries: "asks for TLS and verifies the certificate and its name, before any login",
-			Causes: []Cause{
-				{Name: "none", What: "what listens at {host}:{port} speaks no TLS: {fault}", Remedy: "check host and port; is it Redshift that listens there?"},
-				{Name: "untrusted", What: "the certificate of {host} is not trusted here: {fault}", Remedy: "Redshift's are of Amazon's public authority: update the system's certificates (Debian: `apt-get install ca-certificates`); for another authority give its file as `ca`"},
-				{Name: "wrong_name", What: "the certificate at {host} is for another name: {fault}", Remedy: "write as `host` the name that the certificate is for, which is the warehouse's endpoint and no alias or address of it"},
-				{Name: "other", What: "TLS with {host} fails: {fault}", Remedy: "look for a middlebox between here and the warehouse; Redshift needs TLS 1.2 or later"},
-			},
-		},
-		{
-			Name: "password", Title: "database password from AWS", Needs: []string{"credentials"}, Limit: slow, check: checkPassword, applies: hasPassword,
-			Tries: "asks for a temporary one (GetClusterCredentials; a workgroup: GetCredentials)",
-			Causes: []Cause{
-				{Name: "unreachable", What: "AWS Redshift's control plane in {region} does not answer", Remedy: "let this machine reach redshift.{region}.amazonaws.com (a workgroup: redshift-serverless.{region}.amazonaws.com), or set `redshift_endpoint` to a VPC endpoint"},
-				{Name: "denied", What: "the role may not ask for a password of {user} on {target}: {fault}", Remedy: "`aws iam put-role-policy --role-name {role_name} --policy-name redshift --policy-document '{permissions}'`"},
-				{Name: "no_warehouse", What: "there is no {target} in {region} of account {account}: {fault}", Remedy: "correct `cluster` or `workgroup` and `region` of warehouse {warehouse}: `aws redshift describe-clusters`, `aws redshift-serverless list-workgroups`"},
-				{Name: "paused", What: "{target} does not give passwords at the moment: {fault}", Remedy: "is it paused? `aws redshift resume-cluster --cluster-identifier {target}`"},
-				{Name: "other", What: "AWS gives no password: {fault}", Remedy: "compare the account with docs/connect-your-aws.md"},
-			},
-		},
-		{
-			Name: "login", Title: "login to the database", Needs: []string{"encryption", "password", "clock", "files", "issuer"}, Limit: 30 * time.Second, check: checkLogin, applies: hasPort,
-			Tries: "starts a session as the person of --as, and ends it",
-			Causes: []Cause{
-				{Name: "no_user", What: "{target} has no database user {user}, or refuses them: {fault}", Remedy: "there, as an administrator: CREATE USER \"{user}\" PASSWORD DISABLE; GRANT ROLE … TO \"{user}\"; (docs/connect-your-aws.md has a role that only reads)"},
-				{Name: "no_database", What: "{target} has no database {database}, or {user} may not connect to it: {fault}", Remedy: "correct `database` of warehouse {warehouse}"},
-				{Name: "no_provider", What: "{target} does not know the identity provider: {fault}", Remedy: "there, as an administrator: CREATE IDENTITY PROVIDER \"idc\" TYPE AWSIDC NAMESPACE 'awsidc' APPLICATION_ARN '…' IAM_ROLE '…'; (docs/connect-your-aws.md has all steps); set `identity.namespace` where there are several"},
-				{Name: "no_email", What: "this chain knows people by their e-mail address, and the identity provider has told none of {user}", Remedy: "have it put `email` into ID tokens: the scope email in `scopes` of the upstream, and the claim allowed there; `--email` gives doctor one"},
-				{Name: "token", What: "{target} refuses the identity token: {fault}", Remedy: "check in IAM Identity Center: the trusted token issuer for {issuer}, its audience {audience}, that the person has this e-mail address there and is assigned to the Redshift application (docs/connect-your-aws.md has all steps)"},
-				{Name: "expired", What: "{target} says that the password or token has expired: {fault}", Remedy: "set this machine's clock: `timedatectl set-ntp true`"},
-				{Name: "full", What: "{target} has no room for another connection: {fault}", Remedy: "end connections there (`select * from stv_sessions`), or raise the user's CONNECTION LIMIT"},
-				{Name: "other", What: "the session does not start: {fault}", Remedy: "look at the warehouse's SYS_CONNECTION_LOG, and for a middlebox between here and it"},
-			},
-		},
-		{
-			Name: "dataapi", Title: "Redshift Data API", Needs: []string{"credentials"}, Limit: 40 * time.Second, check: checkDataAPI, applies: hasDataAPI,
-			Tries: "runs `select 1` as the person of --as",
-			Causes: []Cause{
-				{Name: "unreachable", What: "the Data API in {region} does not answer", Remedy: "let this machine reach redshift-data.{region}.amazonaws.com, or set `data_api_endpoint` to a VPC endpoint"},
-				{Name: "denied", What: "the role may not use the Data API on {target}, or not become {user}: {fault}", Remedy: "`aws iam put-role-policy --role-name {role_name} --policy-name redshift --policy-document '{permissions}'`"},
-				{Name: "no_warehouse", What: "there is no {target} in {region} of account {account}: {fault}", Remedy: "correct `cluster` or `workgroup` and `region` of warehouse {warehouse}: `aws redshift describe-clusters`, `aws redshift-serverless list-workgroups`"},
-				{Name: "no_user", What: "{target} has no database user {user}: {fault}", Remedy: "there, as an administrator: CREATE USER \"{user}\" PASSWORD DISABLE; GRANT ROLE … TO \"{user}\"; (docs/connect-your-aws.md has a role that only reads)"},
-				{Name: "no_database", What: "{target} has no database {database}: {fault}", Remedy: "correct `database` of warehouse {warehouse}"},
-				{Name: "busy", What: "the Data API is limiting calls: {fault}", Remedy: "try again in a moment; if it stays so, who else uses the Data API of this account?"},
-				{Name: "other", What: "the Data API cannot run a statement: {fault}", Remedy: "look at the warehouse in the AWS console: is it available, paused, resizing?"},
-			},
-		},
-	}
-}
-
-// sqlLinks are asked in SQL, over the wire where that goes, or else by the Data API.
-func sqlLinks() []Link {
-	either := []string{"login", "dataapi"}
-	return []Link{
-		{
-			Name: "current_user", Title: "who that is in Redshift", NeedsOne: either, Limit: 30 * time.Second, check: checkCurrentUser,
-			Tries: "`select current_user`",
-			Causes: []Cause{
-				{Name: "other", What: "in {target} that is {said}, and not {user}", Remedy: "the chain gives people another name than the configuration: check the session tag RedshiftDbUser in the role's policies (GetClusterCredentials on dbuser:{target}/${aws:PrincipalTag/RedshiftDbUser}), or who has that e-mail address in Identity Center"},
-				{Name: "shared", Weak: true, What: "everybody who comes by this role is {said}: a serverless workgroup takes the database user from the role", Remedy: "for people to be themselves in a workgroup use `identity.chain: identity_center`; or keep this, and give {said} only what all of them may read"},
-				{Name: "failed", What: "the question cannot be asked: {fault}", Remedy: "look at the warehouse in the AWS console: is it available, paused, resizing?"},
-			},
-		},
-		{
-			Name: "grants", Title: "what that user may read", Needs: []string{"current_user"}, Limit: 30 * time.Second, check: checkGrants,
-			Tries: "counts the tables and views with SELECT, in schemas with USAGE",
-			Causes: []Cause{
-				{Name: "nothing", What: "{said} may read no table in {database}", Remedy: "there, as an administrator: GRANT USAGE ON SCHEMA … TO \"{said}\"; GRANT SELECT ON ALL TABLES IN SCHEMA … TO \"{said}\"; docs/connect-your-aws.md has a role for it"},
-				{Name: "failed", What: "the catalog cannot be read: {fault}", Remedy: "as an administrator: GRANT USAGE ON SCHEMA pg_catalog TO PUBLIC, which is the default"},
-			},
-		},
-		{
-			Name: "read_only", Title: "how strong read-only is", Needs: []string{"current_user"}, Limit: 30 * time.Second, check: checkReadOnly,
-			Tries: "asks what the user could change if a statement reached the database",
-			Causes: []Cause{
-				{Name: "superuser", Weak: true, What: "{said} is a superuser: read-only is best effort ({walls})", Remedy: "map people to users of their own: `identity` must not lead to an administrator. Or take the right away: ALTER USER \"{said}\" NOCREATEUSER"},
-				{Name: "may_write", Weak: true, What: "{said} may change data ({rights}): for them read-only is best effort ({walls})", Remedy: "nothing, if they are meant to write; the scope sql:read then depends on the gateway. To make it the database's: {revokes}"},
-				{Name: "leftovers", Weak: true, What: "{said} has rights that Redshift gives to everybody ({rights}): no data can be changed, and what remains is best effort ({walls})", Remedy: "as an administrator: {revokes}"},
-				{Name: "failed", What: "the rights cannot be read: {fault}", Remedy: "look at the warehouse in the AWS console"},
-			},
-		},
-		{
-			Name: "version", Title: "version of Redshift", Needs: []string{"current_user"}, Limit: 30 * time.Second, check: checkVersion,
-			Tries: "`select version()`",
-			Causes: []Cause{
-				{Name: "old", Weak: true, What: "{target} runs Redshift {said}, which is from before patch 197: before patch 204, BEGIN READ ONLY fails on Spectrum, datashare and federated tables", Remedy: "let it be updated: a maintenance window soon, and the track \"current\" (`aws redshift modify-cluster --cluster-identifier {target} --maintenance-track-name current`)"},
-				{Name: "failed", What: "it does not say: {fault}", Remedy: "look at the warehouse in the AWS console"},
-			},
-		},
-	}
+	return slices.Concat(accessLinks(), keyLinks(), sessionLinks(), sqlLinks())
 }

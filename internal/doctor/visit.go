@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -24,9 +25,17 @@ type visit struct {
 
 	provider providerMetadata // the upstream's discovery document
 
-	road     gateway.Road
-	unbuilt  error // why there is no road
-	login    identity.Login
+	road    gateway.Road
+	unbuilt error            // why there is no road
+	own     *identity.Own    // the gateway's own keys; nil where the chain has none
+	ownARN  string           // whose they are, once AWS said it
+	secret  *identity.Secret // nil but for the chain of that name
+
+	fetched     bool // whether the person's credentials were asked for, and with what outcome
+	credentials identity.Credentials
+	refused     *redshift.AccessError
+
+	login    *identity.Login    // nil until a link has got one
 	told     []string           // causes that were
 	sessions []redshift.Session // that reach the warehouse, the best first
 	user     string             // who that turned out to be
@@ -45,6 +54,9 @@ func (v *visit) name() string {
 func (v *visit) close() {
 	for _, s := range v.sessions {
 		_ = s.Close() // nothing is lost with it
+	}
+	if v.own != nil {
+		v.own.Close()
 	}
 }
 
@@ -91,7 +103,31 @@ func (v *visit) prepare() {
 	if v.config.As != "" {
 		subject.SessionName = sessionName + "-" + v.config.As
 	}
-	v.road, v.unbuilt = v.roads.Road(*v.warehouse, subject)
+	if v.road, v.unbuilt = v.roads.Road(*v.warehouse, subject); v.unbuilt == nil {
+		v.prepareKeys()
+	}
+}
+
+// prepareKeys finds the gateway's own keys where the gateway does, to look at them by themselves.
+func (v *visit) prepareKeys() {
+	w, i := v.warehouse, v.warehouse.Identity
+	if !usesOwnKeys(v) {
+		return
+	}
+	v.own = identity.NewOwn(identity.OwnConfig{Region: w.Region, STSEndpoint: i.STSEndpoint, Now: v.config.Now})
+	if hasSecret(v) {
+		v.secret, v.unbuilt = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: v.own, Now: v.config.Now})
+	}
+}
+
+// tokensFrom is the upstream whose tokens the warehouse takes; zero for other chains.
+func (v *visit) tokensFrom() gateway.Upstream {
+	for _, u := range v.gateway.Upstreams {
+		if v.warehouse.Identity.FromUpstream() && u.Name == v.warehouse.Identity.Upstream {
+			return u
+		}
+	}
+	return gateway.Upstream{}
 }
 
 // values are what the texts of the table may name.
@@ -104,20 +140,73 @@ func (v *visit) values() map[string]string {
 		}
 	}
 	if v.upstream != nil {
-		values["upstream"], values["upstream_issuer"], values["client_id"] = v.upstream.Name, v.upstream.Issuer, v.upstream.ClientID
+		maps.Copy(values, valuesOf(*v.upstream))
 		values["callback"] = v.callback()
 	}
-	if w := v.warehouse; w != nil {
-		role := w.Identity.SessionRole()
-		values["warehouse"], values["region"], values["database"] = w.Name, w.Region, w.Database
-		values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup), w.Identity.Audience, role
-		values["role_name"] = role[strings.LastIndexByte(role, '/')+1:]
-		values["account"] = account(role)
-		values["host"], values["port"] = hostAndPort(w.Host)
-		values["sts"] = v.stsEndpoint()
-		values["trust_policy"], values["permissions"] = v.trustPolicy(values), v.permissions()
+	if v.warehouse != nil {
+		maps.Copy(values, valuesOf(v.tokensFrom()))
+		v.addIdentity(values)
+		v.addPolicies(values)
 	}
 	return values
+}
+
+func valuesOf(u gateway.Upstream) map[string]string {
+	return map[string]string{"upstream": u.Name, "upstream_issuer": u.Issuer, "client_id": u.ClientID}
+}
+
+// addIdentity is about the warehouse and the chain into it.
+func (v *visit) addIdentity(values map[string]string) {
+	w, i := v.warehouse, v.warehouse.Identity
+	role := i.SessionRole()
+	if role == "" {
+		role = v.ownRole()
+	}
+	values["user"] = cmp.Or(v.config.As, stranger)
+	if w.Workgroup != "" && i.HasPassword() {
+		values["user"] = "IAMR:" + nameOf(role) // whoever comes
+	}
+	values["warehouse"], values["region"], values["database"] = w.Name, w.Region, w.Database
+	values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup, w.Name), i.Audience, role
+	values["role_name"], values["account"] = nameOf(role), account(v.owner())
+	values["host"], values["port"] = hostAndPort(w.Host)
+	values["sts"], values["oidc"] = v.stsEndpoint(), v.oidcEndpoint()
+	values["chain"], values["email"] = i.Chain, v.person.email
+	values["application"], values["instance"] = i.Application, instanceOf(i.Application)
+	values["secret"] = i.SecretARN
+	values["password_kept"] = "where `identity.password` of warehouse " + w.Name + " points to"
+	if i.SecretARN != "" {
+		values["password_kept"] = "into the secret " + i.SecretARN + " (`aws secretsmanager put-secret-value`)"
+	}
+	values["own_role"], values["own_role_name"], values["own_account"] = v.ownRole(), nameOf(v.ownRole()), account(v.ownARN)
+}
+
+// owner is an ARN of the account that the warehouse is in.
+func (v *visit) owner() string {
+	return cmp.Or(v.warehouse.Identity.SessionRole(), v.warehouse.Identity.SecretARN)
+}
+
+// ownRole is what the gateway's own keys are in policies: the role that a session is of, and anybody
+// else as they are. A role's path is not in its sessions, and so not here.
+func (v *visit) ownRole() string {
+	parts := strings.Split(v.ownARN, "/")
+	name, ofRole := strings.CutSuffix(parts[0], ":assumed-role")
+	if !ofRole || len(parts) != 3 {
+		return v.ownARN
+	}
+	return strings.Replace(name, ":sts:", ":iam:", 1) + ":role/" + parts[1]
+}
+
+// nameOf is the last part of an ARN.
+func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+// instanceOf is the instance of Identity Center that an application is in.
+func instanceOf(application string) string {
+	parts := strings.Split(application, "/")
+	if len(parts) != 3 {
+		return ""
+	}
+	return "arn:" + partition(application) + ":sso:::instance/" + parts[1]
 }
 
 func (v *visit) callback() string { return v.gateway.Issuer + "/signin/callback/" + v.upstream.Name }
@@ -127,6 +216,17 @@ func (v *visit) stsEndpoint() string {
 		return v.warehouse.Identity.STSEndpoint
 	}
 	endpoint, err := identity.Endpoint("sts", v.warehouse.Region)
+	if err != nil {
+		return ""
+	}
+	return endpoint
+}
+
+func (v *visit) oidcEndpoint() string {
+	if v.warehouse.Identity.OIDCEndpoint != "" {
+		return v.warehouse.Identity.OIDCEndpoint
+	}
+	endpoint, err := identity.Endpoint("oidc", v.warehouse.Region)
 	if err != nil {
 		return ""
 	}

@@ -18,6 +18,7 @@ import (
 // What Redshift says at a login, in words that its drivers and their users quote.
 func TestLoginRefusalsAreToldApart(t *testing.T) {
 	t.Parallel()
+	of := func(i gateway.Identity) *visit { return &visit{warehouse: &gateway.Warehouse{Identity: i}} }
 	refusal := func(state, message string) error {
 		return fmt.Errorf("connect: %w", &redshift.AccessError{Step: "log in", Code: state, Err: &redshift.Error{SQLState: state, Message: message}})
 	}
@@ -29,10 +30,12 @@ func TestLoginRefusalsAreToldApart(t *testing.T) {
 		{refusal("28000", "IAM Authentication token has expired"), "expired"},
 		{refusal("28000", "Token credentials expired or invalid."), "token"},
 		{refusal("28000", "Identity Center: the token was used before"), "token"},
-		{refusal("28000", "Invalid scope. User's credentials are not authorized to connect to Amazon Redshift"), "token"},
+		{refusal("28000", "invalid token"), "token"},
+		{refusal("28000", "TYPE_INVALID_TOKEN"), "token"},
+		{refusal("28000", "Invalid scope. User's credentials are not authorized to connect to Amazon Redshift"), "scope"},
 		{refusal("28000", "no identity provider is configured"), "no_provider"},
 		{refusal("28000", "AWS IdC identity provider does not exist"), "no_provider"},
-		{refusal("28000", `identity provider type "awsidc" is not supported`), "no_provider"},
+		{refusal("28000", `identity provider type "awsidc" is not supported`), "old"},
 		{refusal("28000", "Failed to obtain AWS IdC Info"), "no_provider"},
 		{refusal("28000", `database "sales" is not currently accepting connections`), "no_database"},
 		{refusal("3D000", `database "sales" does not exist`), "no_database"},
@@ -40,9 +43,12 @@ func TestLoginRefusalsAreToldApart(t *testing.T) {
 		{&redshift.BusyError{Limit: "You reached maximum number of connections", RetryAfter: time.Second}, "full"},
 		{errors.New("read tcp: connection reset by peer"), "other"},
 	} {
-		if got := loginFault(c.err); got.cause != c.want || got.state != Broken {
+		if got := of(gateway.Identity{Chain: "identity_center"}).loginFault(c.err); got.cause != c.want || got.state != Broken {
 			t.Errorf("%v is %s, want %s", c.err, got.cause, c.want)
 		}
+	}
+	if got := of(gateway.Identity{Chain: "password"}).loginFault(refusal("28000", `password authentication failed for user "service"`)); got.cause != "wrong_password" {
+		t.Errorf("where everybody is one user, it is %s", got.cause)
 	}
 }
 
@@ -113,8 +119,8 @@ func TestPoliciesAreLeast(t *testing.T) {
 	t.Parallel()
 	of := func(w gateway.Warehouse) *visit {
 		w.Region, w.Database = "eu-central-1", "dev"
-		w.Identity = gateway.Identity{RoleARN: "arn:aws-cn:iam::123456789012:role/gateway", Audience: "redshift-gateway"}
-		return &visit{warehouse: &w}
+		w.Identity = gateway.Identity{Chain: "web_identity", RoleARN: "arn:aws-cn:iam::123456789012:role/gateway", Audience: "redshift-gateway"}
+		return &visit{examination: &examination{gateway: &gateway.Config{}}, warehouse: &w}
 	}
 	for _, c := range []struct{ name, got, want string }{
 		{

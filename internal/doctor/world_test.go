@@ -72,6 +72,7 @@ func newWorld(t *testing.T) *world {
 	w.sql(t, `CREATE ROLE dora LOGIN; GRANT USAGE ON SCHEMA tickit TO dora; GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO dora;
 		REVOKE TEMP ON DATABASE dev FROM PUBLIC; GRANT TEMP ON DATABASE dev TO bob;
 		CREATE ROLE "IAMR:shiftgrant-tickit" LOGIN; GRANT USAGE ON SCHEMA tickit TO "IAMR:shiftgrant-tickit"; GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO "IAMR:shiftgrant-tickit";
+		CREATE ROLE "IAMR:shiftgrant-partner" LOGIN; GRANT USAGE ON SCHEMA tickit TO "IAMR:shiftgrant-partner"; GRANT SELECT ON ALL TABLES IN SCHEMA tickit TO "IAMR:shiftgrant-partner";
 		CREATE ROLE carol LOGIN; CREATE ROLE sue LOGIN SUPERUSER`)
 	w.yaml = fmt.Sprintf(`issuer: %[1]s
 data: %[2]s/data
@@ -255,6 +256,26 @@ func closedPort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return "localhost:" + strconv.Itoa(address.(*syscall.SockaddrInet4).Port)
+}
+
+// silentPort is an address that answers nobody: its queue of connections is full, and nobody takes one.
+func silentPort(t *testing.T) string {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	must(t, syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	must(t, syscall.Listen(socket, 0))
+	bound, err := syscall.Getsockname(socket)
+	must(t, err)
+	address := "127.0.0.1:" + strconv.Itoa(bound.(*syscall.SockaddrInet4).Port)
+	for {
+		connection, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+	}
 }
 
 // serveRaw answers each connection to an address of loopback by a function, until the test ends.

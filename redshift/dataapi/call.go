@@ -76,13 +76,13 @@ func (s *Session) call(ctx context.Context, op operation, request any, buffer []
 			s.config.Quota.refused(op)
 		}
 		switch {
-		case fault.refusesCredentials() && !renewed && s.forget(credentials):
+		case fault.refusesAccess() && s.mayRenew(fault, credentials, renewed) && s.forget(credentials):
 			renewed = true
 			continue
 		case fault.refusesAccess():
 			return nil, &redshift.AccessError{Step: "call " + string(op), Code: fault.Code, Err: fault.withRemedy()}
 		case fault != nil && !fault.passing():
-			return nil, fault
+			return nil, fault.withRemedy()
 		case fault == nil && lasting(err):
 			return nil, fmt.Errorf("call %s: %w", op, err)
 		}
@@ -102,6 +102,21 @@ func (s *Session) call(ctx context.Context, op operation, request any, buffer []
 func lasting(err error) bool {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	return untrusted || errors.Is(err, errAnswerTooLarge)
+}
+
+// mayRenew reports whether other credentials may do where these were refused. Once: those that were
+// fetched anew have no excuse. Access may be denied to credentials for their age alone, because that is
+// how AWS ends the sessions of a role; so it is tried with new ones, and if they are denied too then not
+// again in their life, however often somebody asks.
+func (s *Session) mayRenew(fault *ServiceError, refused identity.Credentials, renewed bool) bool {
+	if !fault.deniesAccess() {
+		return !renewed
+	}
+	if renewed {
+		s.denied.Store(&refused.AccessKeyID)
+	}
+	denied := s.denied.Load()
+	return !renewed && (denied == nil || *denied != refused.AccessKeyID)
 }
 
 // forget drops credentials that AWS refused; it is false where the provider has no others.
@@ -133,6 +148,9 @@ func backoff(attempt int) time.Duration {
 func giveUp(op operation, attempts int, err error, wait time.Duration) error {
 	if fault, ok := errors.AsType[*ServiceError](err); ok && fault.quota() {
 		return &redshift.BusyError{Limit: fault.limit(), RetryAfter: max(wait, time.Second)}
+	}
+	if fault, ok := errors.AsType[*ServiceError](err); ok {
+		err = fault.withRemedy()
 	}
 	return fmt.Errorf("call %s, %d times: %w", op, attempts, err)
 }

@@ -32,6 +32,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -130,6 +131,7 @@ type Session struct {
 	invalid  error // what Validate found
 	signer   *v4.Signer
 	pause    func(context.Context, time.Duration) error
+	denied   atomic.Pointer[string] // the credentials that were denied access though they were new
 
 	closing context.Context // ends when Close is called
 	close   context.CancelFunc

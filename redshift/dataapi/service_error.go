@@ -69,21 +69,44 @@ func (e *ServiceError) refusesCredentials() bool {
 	return false
 }
 
-// refusesAccess reports a fault of the set-up of access.
-func (e *ServiceError) refusesAccess() bool {
-	return e.refusesCredentials() || e != nil && (e.Code == "AccessDeniedException" || e.Code == "AccessDenied")
+// deniesAccess reports that the credentials are good, and not for this.
+func (e *ServiceError) deniesAccess() bool {
+	return e != nil && (e.Code == "AccessDeniedException" || e.Code == "AccessDenied")
 }
 
-// withRemedy adds what to do.
+// refusesAccess reports a fault of the set-up of access.
+func (e *ServiceError) refusesAccess() bool { return e.refusesCredentials() || e.deniesAccess() }
+
+const (
+	refusedKeys = "AWS does not accept the credentials: check this machine's clock, and that the role still exists"
+	badlySigned = "AWS does not accept the signature: check this machine's clock, and the region"
+	denied      = "the role's policy has to allow redshift-data:{operation} on this warehouse"
+	faultOfAWS  = "the Data API has a fault: try again in a moment"
+	notRun      = "the statement was not run: is the warehouse available, and does the database user exist there?"
+)
+
+// remedies say what to do about the errors that the Data API documents, and about those of signatures.
+// Limits are told as a BusyError.
+var remedies = map[string]string{
+	"AccessDeniedException": denied, "AccessDenied": denied,
+	"ExpiredTokenException": refusedKeys, "ExpiredToken": refusedKeys, "UnrecognizedClientException": refusedKeys, "InvalidClientTokenId": refusedKeys,
+	"IncompleteSignatureException": refusedKeys, "MissingAuthenticationTokenException": refusedKeys,
+	"InvalidSignatureException": badlySigned, "SignatureDoesNotMatch": badlySigned,
+	"ValidationException":         "the Data API did not accept the request: check the cluster or workgroup, the region, the database and the database user",
+	"ResourceNotFoundException":   "there is no such warehouse, or no such statement any more: AWS keeps statements and results for a day",
+	"DatabaseConnectionException": "the Data API could not connect to the warehouse: is it available, paused, resizing?",
+	"ExecuteStatementException":   notRun, "BatchExecuteStatementException": notRun,
+	"QueryTimeoutException":   "the warehouse took too long to answer: is it busy?",
+	"InternalServerException": faultOfAWS, "InternalFailure": faultOfAWS, "ServiceUnavailable": faultOfAWS,
+}
+
+// withRemedy adds what to do, where that is known.
 func (e *ServiceError) withRemedy() error {
-	remedy := "the role's policy has to allow redshift-data:" + e.Operation + " on this warehouse"
-	switch {
-	case strings.HasPrefix(e.Code, "InvalidSignature"), e.Code == "SignatureDoesNotMatch":
-		remedy = "check this machine's clock, and the region"
-	case e.refusesCredentials():
-		remedy = "AWS does not accept the credentials: check this machine's clock, and that the role still exists"
+	remedy, known := remedies[e.Code]
+	if !known {
+		return e
 	}
-	return fmt.Errorf("%s (%w)", remedy, e)
+	return fmt.Errorf("%s (%w)", strings.ReplaceAll(remedy, "{operation}", e.Operation), e)
 }
 
 // quota reports whether a limit was met, of calls or of statements.

@@ -392,16 +392,75 @@ func TestRefusedCredentialsAreRenewedOnce(t *testing.T) {
 	}
 }
 
-func TestDeniedAccessIsNotRepeated(t *testing.T) {
+// What the Data API documents, by aws.md §5.6: each is told in words, with a remedy where somebody can
+// mend it, and costs no more calls than it may.
+func TestEveryRefusalHasWords(t *testing.T) {
+	t.Parallel()
+	const once, twice, again = "ExecuteStatement", "ExecuteStatement ExecuteStatement", "until the patience ends"
+	for _, c := range []struct {
+		code   string
+		status int
+		calls  string
+		says   string
+	}{
+		{"ValidationException", 400, once, "check the cluster or workgroup"},
+		{"ActiveStatementsExceededException", 400, again, "500 running statements in the warehouse"},
+		{"ActiveSessionsExceededException", 400, again, "500 sessions in the warehouse"},
+		{"ActiveWaitingRequestsExceededException", 400, again, "waiting requests"},
+		{"QueryTimeoutException", 400, once, "is it busy?"},
+		{"ThrottlingException", 400, again, "30 ExecuteStatement calls a second"},
+		{"ResourceNotFoundException", 404, once, "for a day"},
+		{"AccessDeniedException", 400, twice, "redshift-data:ExecuteStatement"},
+		{"ExpiredTokenException", 403, twice, "this machine's clock"},
+		{"InvalidSignatureException", 403, twice, "the region"},
+		{"UnrecognizedClientException", 403, twice, "the role still exists"},
+		{"ExecuteStatementException", 500, again, "is the warehouse available"},
+		{"BatchExecuteStatementException", 500, again, "is the warehouse available"},
+		{"DatabaseConnectionException", 500, again, "paused, resizing?"},
+		{"InternalServerException", 500, again, "try again in a moment"},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, map[string][]answer{"ExecuteStatement": {fault(c.status, c.code, "no")}})
+			_, err := f.session(func(c *Config) { c.Credentials, c.RetryBudget = &changing{}, time.Second }).Query(t.Context(), redshift.Statement{SQL: "select 1"})
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want words about %q", err, c.says)
+			}
+			if calls := f.ops(); c.calls != again && calls != c.calls || c.calls == again && calls == once {
+				t.Errorf("calls %s, want %s", calls, c.calls)
+			}
+		})
+	}
+}
+
+// AWS ends the sessions of a role by denying those who have old credentials.
+func TestDeniedAccessIsTriedWithNewCredentials(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]answer{
+		"ExecuteStatement":     {fault(400, "AccessDeniedException", "an explicit deny"), submitted},
+		"GetStatementResultV2": {csvPage("", 0, "id,name\n")},
+	})
+	all(t, query(t, f.session(func(c *Config) { c.Credentials = &changing{} }), "select 1"))
+	if first, second := f.call(0).key, f.call(1).key; first != "ASIA0" || second != "ASIA1" {
+		t.Errorf("signed by %s, then by %s", first, second)
+	}
+}
+
+func TestDeniedAccessCostsNewCredentialsOnce(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string][]answer{"ExecuteStatement": {fault(400, "AccessDeniedException", "User is not authorized")}})
-	_, err := f.session().Query(t.Context(), redshift.Statement{SQL: "select 1"})
-	var access *redshift.AccessError
-	if !errors.As(err, &access) || access.Code != "AccessDeniedException" || !strings.Contains(err.Error(), "redshift-data:ExecuteStatement") {
-		t.Errorf("error %v", err)
+	session := f.session(func(c *Config) { c.Credentials = &changing{} })
+	for range 3 {
+		_, err := session.Query(t.Context(), redshift.Statement{SQL: "select 1"})
+		if access, ok := errors.AsType[*redshift.AccessError](err); !ok || access.Code != "AccessDeniedException" {
+			t.Errorf("error %v", err)
+		}
 	}
-	if got := f.ops(); got != "ExecuteStatement" {
-		t.Errorf("calls %s", got)
+	if got, want := f.ops(), strings.TrimSpace(strings.Repeat("ExecuteStatement ", 4)); got != want {
+		t.Errorf("calls %s, want %s", got, want)
+	}
+	if last := f.call(3).key; last != "ASIA1" {
+		t.Errorf("the last was signed by %s", last)
 	}
 }
 

@@ -144,12 +144,15 @@ func (a *AuthToken) askWorkgroup(ctx context.Context, keys Credentials) (token, 
 }
 
 // authTokenRemedies says what to do about the errors that the two operations document.
-var authTokenRemedies = map[string]string{
+var authTokenRemedies = with(map[string]string{
 	"AccessDenied":              "allow the role of people {service}:GetIdentityCenterAuthToken on this warehouse, and see that the application has the scope redshift:connect",
 	"AccessDeniedException":     "allow the role of people {service}:GetIdentityCenterAuthToken on this warehouse, and see that the application has the scope redshift:connect",
 	"UnsupportedOperation":      "the credentials carry no identity context: people_role_arn has to be assumed with one",
 	"ClusterNotFound":           "there is no such cluster in this account and region",
 	"ResourceNotFoundException": "there is no such workgroup in this account and region",
 	"InvalidClusterState":       "the cluster is not available at the moment: is it paused or resizing?",
-	"ThrottlingException":       "AWS is limiting calls: try again in a moment",
-}
+	"RedshiftInvalidParameter":  "AWS did not accept the form of the request: check the cluster's name",
+	"ValidationException":       "AWS did not accept the form of the request: check the workgroup's name",
+	"ConflictException":         "the workgroup is being changed at the moment: try again when that is done",
+	"DryRunException":           "AWS took the request for a trial run: is the endpoint right?",
+}, sessionRemedies, passingRemedies)

@@ -160,11 +160,11 @@ func (d *DatabaseLogin) call(ctx context.Context, credentials Credentials, paylo
 }
 
 // loginRemedies says what to do about the errors that the two operations document.
-var loginRemedies = map[string]string{
+var loginRemedies = with(map[string]string{
 	"AccessDenied":              "allow the role redshift:GetClusterCredentials on the database user and the database (dbuser: and dbname: of the cluster), with ${aws:PrincipalTag/RedshiftDbUser} as the user",
 	"AccessDeniedException":     "allow the role redshift-serverless:GetCredentials on the workgroup",
 	"ClusterNotFound":           "there is no such cluster in this account and region",
 	"ResourceNotFoundException": "there is no such workgroup in this account and region",
 	"UnsupportedOperation":      "the cluster does not support this operation at the moment: is it paused or resizing?",
 	"ValidationException":       "AWS did not accept the form of the request: check workgroup and database",
-}
+}, sessionRemedies, passingRemedies)

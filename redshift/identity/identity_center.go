@@ -20,6 +20,14 @@ const (
 	contextProvider = "arn:aws:iam::aws:contextProvider/IdentityCenter"
 )
 
+// ErrNoContext says that Identity Center took the assertion, and gave tokens that no role can be assumed
+// with.
+var ErrNoContext = errors.New("the answer of Identity Center has no identity context: does the application have the scope sts:identity_context?")
+
+// ExchangeStep is the Step of an AccessError where Identity Center gave no context, as opposed to the
+// role that was not assumed with it.
+const ExchangeStep = "exchange the assertion at Identity Center"
+
 // IdentityCenterConfig says how the identity_center chain reaches one warehouse's Data API.
 type IdentityCenterConfig struct {
 	// ApplicationARN is the customer-managed application of Identity Center that takes assertions
@@ -134,13 +142,13 @@ func (c *IdentityCenter) identityContext(ctx context.Context, subject Subject) (
 			} `json:"awsAdditionalDetails"`
 		}
 		if err := json.Unmarshal(body, &answer); err != nil || answer.Details.IdentityContext == "" {
-			return errors.New("the answer of Identity Center has no identity context: does the application have the scope sts:identity_context?")
+			return ErrNoContext
 		}
 		given = secret.New(answer.Details.IdentityContext)
 		return nil
 	})
 	fill := strings.NewReplacer("{application}", c.config.ApplicationARN)
-	return given, explainRefusal("exchange the assertion at Identity Center", err, centerRemedies, fill)
+	return given, explainRefusal(ExchangeStep, err, centerRemedies, fill)
 }
 
 // parseOIDCError reads an error of SSO OIDC, which says in OAuth's words what is wrong.
@@ -156,7 +164,7 @@ func parseOIDCError(response *http.Response, body []byte) *refusal {
 }
 
 // centerRemedies says what to do about each error that CreateTokenWithIAM documents.
-var centerRemedies = withKeyRemedies(map[string]string{
+var centerRemedies = with(map[string]string{
 	"AccessDeniedException":         "{application} does not let this gateway act: its authentication method has to name the gateway's own role, and that role needs sso-oauth:CreateTokenWithIAM on it",
 	"InvalidGrantException":         "Identity Center does not accept the assertion: it needs this gateway's issuer as a trusted token issuer, {application} has to list that issuer with the audience configured here, and the person has to be in Identity Center with the same e-mail and assigned to the application",
 	"InvalidClientException":        "there is no application {application} in this region",
@@ -165,6 +173,8 @@ var centerRemedies = withKeyRemedies(map[string]string{
 	"InvalidScopeException":         "{application} lacks a scope: add redshift:connect to its access scopes",
 	"InvalidRequestException":       "Identity Center did not accept the form of the request: check the application's ARN and its region",
 	"ExpiredTokenException":         "the assertion had expired when it arrived: check this machine's clock",
+	"InvalidRequestRegionException": "this Identity Center is in another region than the warehouse, where it has to be or to have a replica",
+	"AuthorizationPendingException": "Identity Center waits for a person, which an assertion does not need: is the endpoint right?",
 	"SlowDownException":             "Identity Center is limiting calls: try again in a moment",
 	"InternalServerException":       "Identity Center has a fault: try again in a moment",
-})
+}, keyRemedies, passingRemedies)

@@ -117,12 +117,39 @@ var keyRemedies = map[string]string{
 	"InvalidClientTokenId":        "AWS does not know the gateway's own keys: check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN",
 	"UnrecognizedClientException": "AWS does not know the gateway's own keys: check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN",
 	"SignatureDoesNotMatch":       "the secret of the gateway's own keys is not theirs: check AWS_SECRET_ACCESS_KEY",
+	"InvalidSignatureException":   "the secret of the gateway's own keys is not theirs, or this machine's clock is wrong: check AWS_SECRET_ACCESS_KEY",
 }
 
-func withKeyRemedies(own map[string]string) map[string]string {
-	for code, remedy := range keyRemedies {
-		if _, has := own[code]; !has {
-			own[code] = remedy
+// sessionRemedies are those of a person's keys, which the gateway gets for them.
+var sessionRemedies = map[string]string{
+	"ExpiredToken":                sessionRefused,
+	"ExpiredTokenException":       sessionRefused,
+	"InvalidClientTokenId":        sessionRefused,
+	"UnrecognizedClientException": sessionRefused,
+	"SignatureDoesNotMatch":       wrongSignature,
+	"InvalidSignatureException":   wrongSignature,
+}
+
+const (
+	sessionRefused = "AWS does not accept the person's credentials, and not those that were fetched anew: check this machine's clock, and that the role still exists"
+	wrongSignature = "AWS does not accept the signature: check this machine's clock, and the region"
+	limited        = "AWS is limiting calls: try again in a moment"
+	atFault        = "the service has a fault: try again in a moment"
+)
+
+// passingRemedies are those of what ends by itself, at whichever service.
+var passingRemedies = map[string]string{
+	"Throttling": limited, "ThrottlingException": limited, "RequestLimitExceeded": limited,
+	"InternalFailure": atFault, "InternalServerException": atFault, "ServiceUnavailable": atFault,
+}
+
+// with adds the remedies of others where there is none of one's own.
+func with(own map[string]string, others ...map[string]string) map[string]string {
+	for _, other := range others {
+		for code, remedy := range other {
+			if _, has := own[code]; !has {
+				own[code] = remedy
+			}
 		}
 	}
 	return own

@@ -116,10 +116,11 @@ func (r *Role) assume(ctx context.Context, form url.Values) (Credentials, error)
 }
 
 // roleRemedies says what to do about each error that AssumeRole documents.
-var roleRemedies = withKeyRemedies(map[string]string{
+var roleRemedies = with(map[string]string{
 	"AccessDenied":            "the trust policy of {role} does not let this gateway in: it has to allow the gateway's own role sts:AssumeRole and sts:TagSession, with the external id as configured here; the gateway's own role needs sts:AssumeRole on {role}; check also that {role} exists",
 	"RegionDisabledException": "STS is not active in this region for the role's account: activate the region under IAM, Account settings, or use another region",
 	"PackedPolicyTooLarge":    "the session's tags are too large together: shorten the database user",
 	"ValidationError":         "AWS did not accept the form of the request: check the role's ARN, and that the session's length is within the role's MaxSessionDuration",
-	"Throttling":              "STS is limiting calls: try again in a moment",
-})
+	"MalformedPolicyDocument": "AWS refused a policy: check the policies of {role}",
+	"RequestExpired":          "the request arrived too late: check this machine's clock",
+}, keyRemedies, passingRemedies)

@@ -14,6 +14,9 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/secret"
 )
 
+// ErrSecretForm says that a secret is there and holds something else.
+var ErrSecretForm = errors.New(`the secret does not hold {"username": …, "password": …}, as Redshift's secrets do`)
+
 // secretLife is how long a password is used without a look whether the secret has another by now.
 const secretLife = time.Hour
 
@@ -120,16 +123,17 @@ func (s *Secret) ask(ctx context.Context, keys Credentials) (Login, error) {
 	}
 	// What the secret holds instead is nobody's business here, so the error does not say it.
 	if json.Unmarshal([]byte(answer.SecretString), &held) != nil || held.User == "" || held.Password == "" {
-		return Login{}, errors.New(`the secret does not hold {"username": …, "password": …}, as Redshift's secrets do`)
+		return Login{}, ErrSecretForm
 	}
 	return Login{User: held.User, Password: secret.New(held.Password), MayChange: true, Expires: s.service.now().Add(secretLife)}, nil
 }
 
 // secretRemedies says what to do about the errors that GetSecretValue documents.
-var secretRemedies = withKeyRemedies(map[string]string{
+var secretRemedies = with(map[string]string{
 	"AccessDeniedException":     "allow the gateway's own role secretsmanager:GetSecretValue on {secret} (and kms:Decrypt, where the secret has a key of its own)",
 	"ResourceNotFoundException": "there is no secret {secret} in this region",
 	"DecryptionFailure":         "Secrets Manager cannot open the secret: allow the gateway's own role kms:Decrypt on its key",
 	"InvalidRequestException":   "the secret is not to be had at the moment: is it marked for deletion?",
+	"InvalidParameterException": "Secrets Manager did not accept the request: check the secret's ARN",
 	"InternalServiceError":      "Secrets Manager has a fault: try again in a moment",
-})
+}, keyRemedies, passingRemedies)

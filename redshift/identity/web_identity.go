@@ -193,7 +193,7 @@ func parseSTSAnswer(action string, body []byte, now time.Time) (Credentials, err
 }
 
 // webIdentityRemedies says what to do about each error that AssumeRoleWithWebIdentity documents.
-var webIdentityRemedies = map[string]string{
+var webIdentityRemedies = with(map[string]string{
 	"AccessDenied":              "the role's trust policy does not accept this identity: it has to allow sts:AssumeRoleWithWebIdentity, sts:TagSession and sts:SetSourceIdentity for this issuer with audience {audience}; check also that {role} exists",
 	"InvalidIdentityToken":      "the AWS account does not accept the assertion: register this gateway's issuer URL as an IAM OpenID Connect provider there, with audience {audience}",
 	"IDPRejectedClaim":          "a claim of the assertion was refused: compare the audience {audience} with the IAM provider's list, and check this machine's clock",
@@ -204,12 +204,8 @@ var webIdentityRemedies = map[string]string{
 	"PackedPolicyTooLarge":      "the session's tags and policies are too large together: shorten the database user",
 	"ValidationError":           "AWS did not accept the form of the request: check the role's ARN, and that the session's length is within the role's MaxSessionDuration",
 	"RequestExpired":            "the request arrived too late: check this machine's clock",
-	"Throttling":                "STS is limiting calls: try again in a moment",
-	"ThrottlingException":       "STS is limiting calls: try again in a moment",
-	"InternalFailure":           "STS has a fault: try again in a moment",
-	"ServiceUnavailable":        "STS is not available: try again in a moment",
 	"ServiceUnavailableFailure": "STS is not available: try again in a moment",
-}
+}, passingRemedies)
 
 // explain says what to change.
 func (w *WebIdentity) explain(step string, err error) error {

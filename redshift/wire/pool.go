@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -177,16 +176,6 @@ func (p *Pool) connect(ctx context.Context, renew bool) (*kept, error) {
 	}
 	p.inUse[one] = struct{}{}
 	return one, nil
-}
-
-// aged reports whether a login was refused that another may replace.
-func aged(login identity.Login, err error) bool {
-	refused, ok := errors.AsType[*redshift.AccessError](err)
-	if !ok {
-		return false
-	}
-	text := strings.ToLower(refused.Err.Error())
-	return strings.Contains(text, "expired") || login.MayChange && strings.Contains(text, "password authentication failed")
 }
 
 // giveBack keeps a connection for the next statement, if it is fit.

@@ -217,16 +217,3 @@ func (s *Session) ready(body []byte) error {
 	s.frontend.SetMaxBodyLen(maxMessage)
 	return nil
 }
-
-// loginError says why the server refuses the person, or has no room.
-func loginError(body []byte) error {
-	var response pgproto3.ErrorResponse
-	if err := response.Decode(body); err != nil {
-		return fmt.Errorf("start up: the server sent an error that cannot be read: %w", err)
-	}
-	failure := &redshift.Error{SQLState: response.Code, Message: response.Message, Detail: response.Detail, Hint: response.Hint}
-	if response.Code == "53300" { // too_many_connections
-		return &redshift.BusyError{Limit: response.Message, RetryAfter: connectTimeout}
-	}
-	return &redshift.AccessError{Step: "log in to the database", Code: response.Code, Err: failure}
-}
