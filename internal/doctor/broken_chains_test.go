@@ -78,6 +78,17 @@ func byAuthToken(t *testing.T, w *world) []string {
 	return append(useKeys(twin.GatewayKeys())(t, w), exchange(w, ", login: auth_token")...)
 }
 
+// becoming has the gateway be a role in AWS by its own word, and no AWS keys besides.
+func becoming(role string, way arrangement) arrangement {
+	return func(t *testing.T, w *world) []string {
+		pairs := with(way, useNoKeys)(t, w)
+		for i := 1; i < len(pairs); i += 2 {
+			pairs[i] = strings.Replace(pairs[i], "chain: ", `gateway_role_arn: "`+role+`", chain: `, 1)
+		}
+		return pairs
+	}
+}
+
 func bySecret(t *testing.T, w *world) []string {
 	return append(useKeys(twin.GatewayKeys())(t, w), webIdentity, `chain: secret, secret_arn: "`+twin.SecretARN+`", secretsmanager_endpoint: "`+w.aws.url+`"`)
 }
@@ -177,10 +188,22 @@ func brokenKeys() []breakage {
 	nobody := sigv4.Credential{AccessKeyID: "AKIANOBODY0000000000", SecretAccessKey: "x"}
 	wrongSecret := twin.PartnerKeys()
 	wrongSecret.SecretAccessKey = "another"
+	itself := becoming(twin.GatewayRoleARN, bySecret)
 	return []breakage{
 		{link: "settings", cause: "invalid", how: "the file of `ca` is gone", arrange: func(_ *testing.T, w *world) []string {
 			return []string{"ca: " + w.folder + "/ca.pem", "ca: /nowhere/ca.pem"}
 		}},
+		{link: "own_role", cause: "no_provider", how: "the account has no OIDC provider for the gateway (the gateway itself)", arrange: with(itself, otherSTS(func(c *sts.Config) { c.Providers[0].URL, c.Roles = "https://other.example", nil }))},
+		{link: "own_role", cause: "audience", how: "the OIDC provider lists another audience (the gateway itself)", arrange: with(itself, changes("audience: redshift-gateway", "audience: other"))},
+		{link: "own_role", cause: "untrusted", how: "the gateway's own role does not trust its assertions", arrange: with(itself, trust(twin.GatewayRoleName, `"sts:AssumeRoleWithWebIdentity"`, `"sts:AssumeRole"`))},
+		{link: "own_role", cause: "untrusted", how: "`gateway_role_arn` is misspelt", arrange: becoming(twin.GatewayRoleARN+"-misspelt", bySecret)},
+		{link: "own_role", cause: "claims", how: "AWS's clock is behind (the gateway itself)", arrange: with(itself, otherSTS(func(c *sts.Config) { c.Now = ahead(-10 * time.Minute) }))},
+		{link: "own_role", cause: "expired", how: "the assertion about the gateway arrives an hour late", arrange: with(itself, otherSTS(func(c *sts.Config) { c.Now = ahead(time.Hour) }))},
+		{link: "own_role", cause: "keys_unread", how: "AWS cannot reach the issuer (the gateway itself)", arrange: with(itself, awsReads(hangUp))},
+		{link: "own_role", cause: "keys_stale", how: "AWS reads another key set (the gateway itself)", arrange: with(itself, awsReads(noKeys))},
+		{link: "own_role", cause: "region", how: "the region is not enabled in the account (the gateway itself)", arrange: with(itself, byAWS("AssumeRoleWithWebIdentity", xmlError(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:123456789012.")))},
+		{link: "own_role", cause: "too_large", how: "the policies of the gateway's session are too large", arrange: with(itself, byAWS("AssumeRoleWithWebIdentity", xmlError(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed size of session tags consumes 112% of allotted space.")))},
+		{link: "own_role", cause: "other", how: "STS has a fault (the gateway itself)", arrange: with(itself, byAWS("AssumeRoleWithWebIdentity", xmlError(http.StatusBadRequest, "MalformedPolicyDocument", "The policy is not in the valid JSON format.")))},
 		{link: "own_keys", cause: "none", how: "the gateway's process has no AWS keys", arrange: with(byRole, useNoKeys)},
 		{link: "own_keys", cause: "refused", how: "AWS does not know the gateway's keys", arrange: with(byRole, useKeys(nobody))},
 		{link: "own_keys", cause: "refused", how: "the secret belongs to another key", arrange: with(byRole, useKeys(wrongSecret))},

@@ -326,13 +326,7 @@ func brokenAccess() []breakage {
 		{link: "role", cause: "claims", how: "AWS's clock is behind, and STS sees an assertion from the future", arrange: otherSTS(func(c *sts.Config) { c.Now = ahead(-10 * time.Minute) })},
 		{link: "role", cause: "expired", how: "the assertion arrives an hour late", arrange: otherSTS(func(c *sts.Config) { c.Now = ahead(time.Hour) })},
 		{link: "role", cause: "keys_unread", how: "AWS cannot reach the issuer, and this machine can", arrange: awsReads(hangUp)},
-		{link: "role", cause: "keys_stale", how: "AWS reads another key set than this machine", arrange: awsReads(func(w http.ResponseWriter, r *http.Request) bool {
-			if strings.Contains(r.URL.Path, "openid-configuration") {
-				return false
-			}
-			_, _ = io.WriteString(w, `{"keys":[]}`)
-			return true
-		})},
+		{link: "role", cause: "keys_stale", how: "AWS reads another key set than this machine", arrange: awsReads(noKeys)},
 		{link: "role", cause: "region", how: "the region is not enabled in the account", arrange: byAWS("AssumeRoleWithWebIdentity", xmlError(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:123456789012."))},
 		{link: "role", cause: "other", how: "STS has a fault (web identity)", arrange: byAWS("AssumeRoleWithWebIdentity", xmlError(http.StatusBadRequest, "MalformedPolicyDocument", "The policy is not in the valid JSON format."))},
 		{link: "role", cause: "too_large", how: "the policies of the session are too large", arrange: byAWS("AssumeRoleWithWebIdentity", xmlError(http.StatusBadRequest, "PackedPolicyTooLarge", "Packed size of session tags consumes 112% of allotted space."))},
@@ -341,6 +335,15 @@ func brokenAccess() []breakage {
 			_, _ = io.WriteString(w, "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::999999999999:assumed-role/other/s</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>")
 		})},
 	}
+}
+
+// noKeys shows a key set without any.
+func noKeys(w http.ResponseWriter, r *http.Request) bool {
+	if strings.Contains(r.URL.Path, "openid-configuration") {
+		return false
+	}
+	_, _ = io.WriteString(w, `{"keys":[]}`)
+	return true
 }
 
 // awsReads has the issuer misbehave towards an STS that has not read its keys yet.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,7 +25,13 @@ import (
 // Which links a warehouse has is what its configuration says, so that those behind a broken link can
 // be named too.
 
-func usesSTS(v *visit) bool { return v.warehouse.Identity.SessionRole() != "" }
+func usesSTS(v *visit) bool { return hasSessionRole(v) || becomesRole(v) }
+
+// hasSessionRole is for people with AWS credentials of a role.
+func hasSessionRole(v *visit) bool { return v.warehouse.Identity.SessionRole() != "" }
+
+// becomesRole is for a gateway that trades an assertion about itself for keys of its own.
+func becomesRole(v *visit) bool { return v.warehouse.Identity.GatewayRoleARN != "" }
 
 func isWebIdentity(v *visit) bool { return v.warehouse.Identity.Chain == "web_identity" }
 
@@ -51,10 +58,11 @@ func hasAuthToken(v *visit) bool { return hasPort(v) && v.warehouse.Identity.Log
 
 func isNative(v *visit) bool { return hasPort(v) && v.warehouse.Identity.Chain == "entra" }
 
-// asserted reports whether AWS takes the gateway's own word about people, and so has to read its keys.
+// asserted reports whether AWS takes the gateway's own word, about people or about itself, and so has to
+// read its keys.
 func asserted(w gateway.Warehouse) bool {
 	i := w.Identity
-	return (i.Chain == "web_identity" || i.Centered()) && !i.FromUpstream()
+	return i.GatewayRoleARN != "" || (i.Chain == "web_identity" || i.Centered()) && !i.FromUpstream()
 }
 
 func checkSettings(_ context.Context, v *visit) finding {
@@ -125,16 +133,19 @@ func checkRole(ctx context.Context, v *visit) finding {
 	if access == nil {
 		return v.roleGiven()
 	}
-	cause, known := roleCauses[access.Code]
-	switch text := innermost(access); {
+	return broken(webIdentityCause(access), access, "step", access.Step, "fault", oneLine(innermost(access)))
+}
+
+// webIdentityCause tells apart what one code stands for.
+func webIdentityCause(access *redshift.AccessError) string {
+	text := innermost(access)
+	switch {
 	case access.Code == "InvalidIdentityToken" && strings.Contains(text, "audience"):
-		cause = "audience"
+		return "audience"
 	case access.Code == "InvalidIdentityToken" && (strings.Contains(text, "verification key") || strings.Contains(text, "signature")):
-		cause = "keys_stale"
-	case !known:
-		cause = "other"
+		return "keys_stale"
 	}
-	return broken(cause, access, "step", access.Step, "fault", oneLine(innermost(access)))
+	return cmp.Or(roleCauses[access.Code], "other")
 }
 
 // fetch asks for the person's credentials once, for all links that look at a part of how that went.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
@@ -14,8 +15,21 @@ import (
 // keyCauses are the codes by which AWS refuses keys, whatever is asked with them.
 var keyCauses = map[string]string{"ExpiredToken": "expired", "ExpiredTokenException": "expired"}
 
+// checkOwnRole is for a gateway that becomes somebody in AWS by an assertion about itself.
+func checkOwnRole(ctx context.Context, v *visit) finding {
+	keys, err := v.road.Own.Credentials(ctx)
+	if err == nil {
+		return whole("AWS gave credentials of %s, for %s", v.ownRole(), keys.Expires.Sub(v.config.Now()).Round(time.Minute))
+	}
+	access, ok := errors.AsType[*redshift.AccessError](err)
+	if !ok {
+		access = &redshift.AccessError{Step: "become " + v.ownRole(), Err: err}
+	}
+	return broken(webIdentityCause(access), access, "step", access.Step, "fault", oneLine(innermost(access)))
+}
+
 func checkOwnKeys(ctx context.Context, v *visit) finding {
-	keys, err := v.own.Credentials(ctx)
+	keys, err := v.road.Own.Credentials(ctx)
 	if err != nil {
 		return broken("none", nil, "fault", oneLine(withoutStep(err).Error()))
 	}
@@ -139,7 +153,7 @@ var secretCauses = map[string]string{
 }
 
 func checkSecret(ctx context.Context, v *visit) finding {
-	login, err := v.secret.Login(ctx, false)
+	login, err := v.road.Secret.Login(ctx, false)
 	if err == nil {
 		v.login = &login
 		return whole("it holds the password of %s", oneLine(login.User))

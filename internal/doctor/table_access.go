@@ -1,10 +1,12 @@
 package doctor
 
+import "strings"
+
 // accessLinks are how an identity becomes credentials of AWS.
 func accessLinks() []Link {
 	return []Link{
 		{
-			Name: "settings", Title: "settings of the warehouse", Needs: []string{"configuration", "files"}, Limit: quick, check: checkSettings,
+			Name: "settings", Title: "settings of the warehouse", Needs: []string{"configuration", "files", "kms"}, Limit: quick, check: checkSettings,
 			Tries: "puts the way into the warehouse together as the gateway does, without a step on it",
 			Causes: []Cause{
 				{Name: "invalid", What: "this warehouse cannot be set up: {fault}", Remedy: "correct warehouse {warehouse} in {config}; docs/configuration.md has every key"},
@@ -19,7 +21,12 @@ func accessLinks() []Link {
 			},
 		},
 		{
-			Name: "own_keys", Title: "AWS keys of the gateway's own", Needs: []string{"settings", "sts", "clock"}, Limit: slow, check: checkOwnKeys, applies: usesOwnKeys,
+			Name: "own_role", Title: "role of the gateway itself", Needs: []string{"settings", "sts", "clock", "issuer"}, Limit: patient, check: checkOwnRole, applies: becomesRole,
+			Tries:  "trades an assertion about the gateway for the credentials of `identity.gateway_role_arn`",
+			Causes: webIdentityCauses("{own_role}", "{own_role_name}", "{own_account}", "{own_trust_policy}"),
+		},
+		{
+			Name: "own_keys", Title: "AWS keys of the gateway's own", Needs: []string{"settings", "sts", "clock", "own_role"}, Limit: slow, check: checkOwnKeys, applies: usesOwnKeys,
 			Tries: "looks for them where AWS's tools do (environment, web identity, container, instance), and asks STS, signed with them, whose they are (GetCallerIdentity)",
 			Causes: []Cause{
 				{Name: "none", What: "this process finds no AWS keys of its own, which the chain {chain} needs: {fault}", Remedy: "give the gateway's process a role (instance profile, task role, IRSA), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; run doctor with the environment of the gateway's service"},
@@ -41,21 +48,32 @@ func accessLinks() []Link {
 		},
 		{
 			Name: "role", Title: "trust of the role", Needs: []string{"settings", "sts", "clock", "issuer", "federation"}, Limit: patient, check: checkRole, applies: isWebIdentity,
-			Tries: "trades an assertion about you (or about shiftgrant-doctor) for the role's credentials",
-			Causes: []Cause{
-				{Name: "no_provider", What: "AWS account {account} does not know this gateway as an identity provider (InvalidIdentityToken)", Remedy: "register it there: `aws iam create-open-id-connect-provider --url {issuer} --client-id-list {audience}`"},
-				{Name: "audience", What: "the identity provider in AWS account {account} does not list the audience {audience}", Remedy: "`aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::{account}:oidc-provider/{issuer_name} --client-id {audience}`; or set `identity.audience` to one that it lists"},
-				{Name: "untrusted", What: "the role {role} does not trust this gateway, or does not exist (AccessDenied)", Remedy: "`aws iam get-role --role-name {role_name}` shows its trust policy; if it lacks something:\n`aws iam update-assume-role-policy --role-name {role_name} --policy-document '{trust_policy}'`"},
-				{Name: "claims", What: "AWS refuses a claim of the assertion (IDPRejectedClaim)", Remedy: "compare the clocks; `aws iam get-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::{account}:oidc-provider/{issuer_name}` shows what the account expects"},
-				{Name: "keys_unread", What: "AWS cannot read this gateway's keys (IDPCommunicationError)", Remedy: "let the internet reach {issuer}/.well-known/openid-configuration and the keys over https, without redirects and quickly; for a private gateway publish the two documents that `shiftgrant issuer export DIR` writes, at the same addresses"},
-				{Name: "keys_stale", What: "AWS does not accept the assertion's signature: it has read other keys from {issuer}", Remedy: "wait an hour if the gateway's keys were replaced at once (`shiftgrant keys rotate` publishes ahead of use); if the documents are static files, write them again with `shiftgrant issuer export DIR`"},
-				{Name: "expired", What: "AWS says that the assertion had expired", Remedy: "set this machine's clock: `timedatectl set-ntp true`"},
-				{Name: "region", What: "STS is not active in {region} for account {account}", Remedy: "activate the region there (IAM, Account settings, or `aws account enable-region --region-name {region}`), or use another"},
-				{Name: "too_large", What: "the session's tags are too large for AWS: {fault}", Remedy: "shorten the database user, and the tags that the role's owner adds"},
-				{Name: "other", What: "AWS gives no credentials at the step \"{step}\": {fault}", Remedy: "look the code up in AWS's documentation of that call, and compare the account with docs/connect-your-aws.md"},
-			},
+			Tries:  "trades an assertion about you (or about shiftgrant-doctor) for the role's credentials",
+			Causes: webIdentityCauses("{role}", "{role_name}", "{account}", "{trust_policy}"),
 		},
 	}
+}
+
+// webIdentityCauses are what AWS finds wrong with an assertion that is traded for a role, of people or of
+// the gateway itself; the arguments are the places in texts that stand for it.
+func webIdentityCauses(role, name, account, policy string) []Cause {
+	of := strings.NewReplacer("{of}", role, "{of_name}", name, "{of_account}", account, "{of_policy}", policy)
+	causes := []Cause{
+		{Name: "no_provider", What: "AWS account {of_account} does not know this gateway as an identity provider (InvalidIdentityToken)", Remedy: "register it there: `aws iam create-open-id-connect-provider --url {issuer} --client-id-list {audience}`"},
+		{Name: "audience", What: "the identity provider in AWS account {of_account} does not list the audience {audience}", Remedy: "`aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::{of_account}:oidc-provider/{issuer_name} --client-id {audience}`; or set `identity.audience` to one that it lists"},
+		{Name: "untrusted", What: "the role {of} does not trust this gateway, or does not exist (AccessDenied)", Remedy: "`aws iam get-role --role-name {of_name}` shows its trust policy; if it lacks something:\n`aws iam update-assume-role-policy --role-name {of_name} --policy-document '{of_policy}'`"},
+		{Name: "claims", What: "AWS refuses a claim of the assertion (IDPRejectedClaim)", Remedy: "compare the clocks; `aws iam get-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::{of_account}:oidc-provider/{issuer_name}` shows what the account expects"},
+		{Name: "keys_unread", What: "AWS cannot read this gateway's keys (IDPCommunicationError)", Remedy: "let the internet reach {issuer}/.well-known/openid-configuration and the keys over https, without redirects and quickly; for a private gateway publish the two documents that `shiftgrant issuer export DIR` writes, at the same addresses"},
+		{Name: "keys_stale", What: "AWS does not accept the assertion's signature: it has read other keys from {issuer}", Remedy: "wait an hour if the gateway's keys were replaced at once (`shiftgrant keys rotate` publishes ahead of use); if the documents are static files, write them again with `shiftgrant issuer export DIR`"},
+		{Name: "expired", What: "AWS says that the assertion had expired", Remedy: "set this machine's clock: `timedatectl set-ntp true`"},
+		{Name: "region", What: "STS is not active in {region} for account {of_account}", Remedy: "activate the region there (IAM, Account settings, or `aws account enable-region --region-name {region}`), or use another"},
+		{Name: "too_large", What: "the session's tags are too large for AWS: {fault}", Remedy: "shorten the database user, and the tags that the role's owner adds"},
+		{Name: "other", What: "AWS gives no credentials at the step \"{step}\": {fault}", Remedy: "look the code up in AWS's documentation of that call, and compare the account with docs/connect-your-aws.md"},
+	}
+	for i := range causes {
+		causes[i].What, causes[i].Remedy = of.Replace(causes[i].What), of.Replace(causes[i].Remedy)
+	}
+	return causes
 }
 
 // keyLinks are how AWS keys of the gateway's own become what a person, or everybody, goes on with.
@@ -99,7 +117,7 @@ func keyLinks() []Link {
 			},
 		},
 		{
-			Name: "credentials", Title: "credentials of the role", Needs: []string{"role", "assume"}, Limit: slow, check: checkCredentials, applies: usesSTS,
+			Name: "credentials", Title: "credentials of the role", Needs: []string{"role", "assume"}, Limit: slow, check: checkCredentials, applies: hasSessionRole,
 			Tries: "asks STS, signed with them, who it is (GetCallerIdentity)",
 			Causes: []Cause{
 				{Name: "refused", What: "AWS does not accept the credentials that it gave: {fault}", Remedy: "set this machine's clock; check that `region` is right and that nothing between here and AWS changes requests"},

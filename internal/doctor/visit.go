@@ -26,10 +26,8 @@ type visit struct {
 	provider providerMetadata // the upstream's discovery document
 
 	road    gateway.Road
-	unbuilt error            // why there is no road
-	own     *identity.Own    // the gateway's own keys; nil where the chain has none
-	ownARN  string           // whose they are, once AWS said it
-	secret  *identity.Secret // nil but for the chain of that name
+	unbuilt error  // why there is no road
+	ownARN  string // whose the gateway's own keys are, once AWS said it
 
 	fetched     bool // whether the person's credentials were asked for, and with what outcome
 	credentials identity.Credentials
@@ -54,9 +52,6 @@ func (v *visit) name() string {
 func (v *visit) close() {
 	for _, s := range v.sessions {
 		_ = s.Close() // nothing is lost with it
-	}
-	if v.own != nil {
-		v.own.Close()
 	}
 }
 
@@ -103,21 +98,7 @@ func (v *visit) prepare() {
 	if v.config.As != "" {
 		subject.SessionName = sessionName + "-" + v.config.As
 	}
-	if v.road, v.unbuilt = v.roads.Road(*v.warehouse, subject); v.unbuilt == nil {
-		v.prepareKeys()
-	}
-}
-
-// prepareKeys finds the gateway's own keys where the gateway does, to look at them by themselves.
-func (v *visit) prepareKeys() {
-	w, i := v.warehouse, v.warehouse.Identity
-	if !usesOwnKeys(v) {
-		return
-	}
-	v.own = identity.NewOwn(identity.OwnConfig{Region: w.Region, STSEndpoint: i.STSEndpoint, Now: v.config.Now})
-	if hasSecret(v) {
-		v.secret, v.unbuilt = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: v.own, Now: v.config.Now})
-	}
+	v.road, v.unbuilt = v.roads.Road(*v.warehouse, subject)
 }
 
 // tokensFrom is the upstream whose tokens the warehouse takes; zero for other chains.
@@ -178,7 +159,7 @@ func (v *visit) addIdentity(values map[string]string) {
 	if i.SecretARN != "" {
 		values["password_kept"] = "into the secret " + i.SecretARN + " (`aws secretsmanager put-secret-value`)"
 	}
-	values["own_role"], values["own_role_name"], values["own_account"] = v.ownRole(), nameOf(v.ownRole()), account(v.ownARN)
+	values["own_role"], values["own_role_name"], values["own_account"] = v.ownRole(), nameOf(v.ownRole()), account(v.ownRole())
 }
 
 // owner is an ARN of the account that the warehouse is in.
@@ -186,9 +167,12 @@ func (v *visit) owner() string {
 	return cmp.Or(v.warehouse.Identity.SessionRole(), v.warehouse.Identity.SecretARN)
 }
 
-// ownRole is what the gateway's own keys are in policies: the role that a session is of, and anybody
-// else as they are. A role's path is not in its sessions, and so not here.
+// ownRole is what the gateway's own keys are in policies: the role that is configured or that a session
+// is of, and anybody else as they are. A role's path is not in its sessions, and so not here.
 func (v *visit) ownRole() string {
+	if role := v.warehouse.Identity.GatewayRoleARN; role != "" {
+		return role
+	}
 	parts := strings.Split(v.ownARN, "/")
 	name, ofRole := strings.CutSuffix(parts[0], ":assumed-role")
 	if !ofRole || len(parts) != 3 {

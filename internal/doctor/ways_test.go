@@ -38,6 +38,7 @@ func (w *world) eachWayIsWhole(t *testing.T) {
 		{name: "P3, Identity Center by the wire", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: byTrust, links: [][]string{{"settings"}, port, {"login"}}},
 		{name: "P3, a workgroup", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: with(serverless, byTrust), links: [][]string{{"settings"}, port, {"login"}}},
 		{name: "P4, Identity Center by the Data API", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: exchanging(), links: [][]string{personal, {"dataapi"}}},
+		{name: "P4, without AWS keys", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: becoming(twin.GatewayRoleARN, exchanging()), links: [][]string{{"settings", "sts", "own_role"}, personal[2:], {"dataapi"}}},
 		{name: "P4, a workgroup", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: exchanging(serverless), links: [][]string{personal, {"dataapi"}}},
 		{name: "P3 and P4", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: with(byExchange, byTrust), links: [][]string{personal, port, {"login", "dataapi"}}},
 		{name: "P5, a token of Identity Center", as: "alice", email: aliceMail, user: "awsidc:" + aliceMail, arrange: byAuthToken, links: [][]string{personal, port, {"auth_token", "login", "dataapi"}}},
@@ -127,6 +128,7 @@ func (w *world) trustIsMended(t *testing.T) {
 		config           doctor.Config
 		arrange          arrangement
 	}{
+		{"the gateway itself", "own_role", twin.GatewayRoleName, doctor.Config{As: twin.ServiceUser}, with(becoming(twin.GatewayRoleARN, bySecret), trust(twin.GatewayRoleName, `"sts:AssumeRoleWithWebIdentity"`, `"sts:AssumeRole"`))},
 		{"web identity", "role", twin.RoleName, doctor.Config{As: "dora"}, trust(twin.RoleName, `"sts:TagSession", `, "")},
 		{"a role of another account", "assume", twin.PartnerRoleName, doctor.Config{As: "dora"}, with(byRole, trust(twin.PartnerRoleName, twin.PartnerAccount, twin.Account))},
 		{"the people's role", "assume", twin.PeopleRoleName, alice, exchanging(trust(twin.PeopleRoleName, `"sts:AssumeRole", "sts:SetContext", `, ""))},

@@ -114,37 +114,6 @@ func TestRolesAndTheirSessionsBelongTogether(t *testing.T) {
 	}
 }
 
-// AWS itself compares these with what it is asked for; a comma too many costs an operator an hour.
-func TestPoliciesAreLeast(t *testing.T) {
-	t.Parallel()
-	of := func(w gateway.Warehouse) *visit {
-		w.Region, w.Database = "eu-central-1", "dev"
-		w.Identity = gateway.Identity{Chain: "web_identity", RoleARN: "arn:aws-cn:iam::123456789012:role/gateway", Audience: "redshift-gateway"}
-		return &visit{examination: &examination{gateway: &gateway.Config{}}, warehouse: &w}
-	}
-	for _, c := range []struct{ name, got, want string }{
-		{
-			"trust", of(gateway.Warehouse{}).trustPolicy(map[string]string{"issuer_name": "grants.example.com"}),
-			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws-cn:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession","sts:SetSourceIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway"}}}]}`,
-		},
-		{
-			"a cluster", of(gateway.Warehouse{Cluster: "sales"}).permissions(),
-			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["redshift-data:ExecuteStatement"],"Resource":["arn:aws-cn:redshift:eu-central-1:123456789012:cluster:sales"]},` +
-				`{"Effect":"Allow","Action":["redshift-data:DescribeStatement","redshift-data:GetStatementResult","redshift-data:CancelStatement"],"Resource":["*"],"Condition":{"StringEquals":{"redshift-data:statement-owner-iam-userid":"${aws:userid}"}}},` +
-				`{"Effect":"Allow","Action":["redshift:GetClusterCredentials"],"Resource":["arn:aws-cn:redshift:eu-central-1:123456789012:dbuser:sales/${aws:PrincipalTag/RedshiftDbUser}","arn:aws-cn:redshift:eu-central-1:123456789012:dbname:sales/dev"]}]}`,
-		},
-		{
-			"a workgroup", of(gateway.Warehouse{Workgroup: "sales"}).permissions(),
-			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["redshift-data:ExecuteStatement","redshift-serverless:GetCredentials"],"Resource":["arn:aws-cn:redshift-serverless:eu-central-1:123456789012:workgroup/*"]},` +
-				`{"Effect":"Allow","Action":["redshift-data:DescribeStatement","redshift-data:GetStatementResult","redshift-data:CancelStatement"],"Resource":["*"],"Condition":{"StringEquals":{"redshift-data:statement-owner-iam-userid":"${aws:userid}"}}}]}`,
-		},
-	} {
-		if c.got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, c.got, c.want)
-		}
-	}
-}
-
 func TestTemplatesOfEntraIDStandForTenants(t *testing.T) {
 	t.Parallel()
 	const template = "https://login.microsoftonline.com/{tenantid}/v2.0"

@@ -69,6 +69,10 @@ func (r *Roads) IssuerOf(w Warehouse) string {
 
 // A Road is one person's way into one warehouse, in pieces.
 type Road struct {
+	// Own are the gateway's own; nil for a chain that needs none.
+	Own identity.Provider
+	// Secret is what the chain secret logs in with; nil for another.
+	Secret *identity.Secret
 	// Credentials are AWS's for the person; nil for a chain without.
 	Credentials identity.Provider
 	// DataAPI is nil where it is not used; Credentials are in it.
@@ -89,7 +93,7 @@ func (r *Roads) Road(w Warehouse, subject identity.Subject) (Road, error) {
 	if err != nil {
 		return Road{}, err
 	}
-	road := Road{Port: c.port}
+	road := Road{Own: c.own, Secret: c.secret, Port: c.port}
 	if c.chain != nil {
 		road.Credentials = c.chain.For(subject)
 	}

@@ -56,11 +56,12 @@ func (t *tenant) openWarehouses() error {
 type connector struct {
 	tenant  *tenant
 	config  Warehouse
-	chain   chain            // nil where there is no Data API and no password made of its credentials
-	secret  *identity.Secret // nil but for the chain of that name
-	dataAPI *dataapi.Config  // nil where there is none; Credentials are each person's
-	wire    *wire.Config     // nil where there is none; Login is each person's
-	port    *wire.Config     // the warehouse's, whether or not it could be reached at start
+	chain   chain             // nil where there is no Data API and no password made of its credentials
+	own     identity.Provider // who the gateway is in AWS; nil where it is nobody
+	secret  *identity.Secret  // nil but for the chain of that name
+	dataAPI *dataapi.Config   // nil where there is none; Credentials are each person's
+	wire    *wire.Config      // nil where there is none; Login is each person's
+	port    *wire.Config      // the warehouse's, whether or not it could be reached at start
 }
 
 // A chain gives people's AWS credentials.
@@ -76,6 +77,11 @@ func (t *tenant) connector(w Warehouse, client *http.Client) (*connector, error)
 			"warehouse", w.Name, "chain", w.Identity.Chain)
 	}
 	var err error
+	if w.Identity.NeedsOwnKeys() {
+		if c.own, err = c.ownKeys(); err != nil {
+			return nil, err
+		}
+	}
 	if c.chain, err = c.newChain(0); err != nil {
 		return nil, err
 	}
@@ -95,12 +101,6 @@ func (t *tenant) connector(w Warehouse, client *http.Client) (*connector, error)
 // best; nil where they need none.
 func (c *connector) newChain(length time.Duration) (opened chain, err error) {
 	t, w, i := c.tenant, c.config, c.config.Identity
-	var own identity.Provider
-	if i.NeedsOwnKeys() {
-		if own, err = c.ownKeys(); err != nil {
-			return nil, err
-		}
-	}
 	switch {
 	case i.Chain == "web_identity":
 		opened, err = identity.NewWebIdentity(identity.WebIdentityConfig{
@@ -108,15 +108,15 @@ func (c *connector) newChain(length time.Duration) (opened chain, err error) {
 		})
 	case i.Chain == "role":
 		opened, err = identity.NewRole(identity.RoleConfig{
-			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: own, SessionLength: length, Now: t.now,
+			RoleARN: i.RoleARN, ExternalID: i.ExternalID, Region: w.Region, Endpoint: i.STSEndpoint, Credentials: c.own, SessionLength: length, Now: t.now,
 		})
 	case i.Chain == "identity_center" && i.Application != "":
 		opened, err = identity.NewIdentityCenter(identity.IdentityCenterConfig{
 			ApplicationARN: i.Application, PeopleRoleARN: i.PeopleRoleARN, Region: w.Region, Endpoint: i.OIDCEndpoint, STSEndpoint: i.STSEndpoint,
-			Credentials: own, Assert: c.assert, SessionLength: length, Now: t.now,
+			Credentials: c.own, Assert: c.assert, SessionLength: length, Now: t.now,
 		})
 	case i.Chain == "secret":
-		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: own, Now: t.now})
+		opened, err = identity.NewSecret(identity.SecretConfig{ARN: i.SecretARN, Region: w.Region, Endpoint: i.SecretsEndpoint, Credentials: c.own, Now: t.now})
 	default:
 		return nil, nil
 	}

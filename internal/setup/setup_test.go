@@ -285,6 +285,45 @@ func TestPermissionsAreForOneWarehouse(t *testing.T) {
 	}
 }
 
+// AWS itself compares these with what it is asked for; a comma too many costs an operator an hour.
+func TestDocumentsAreLeast(t *testing.T) {
+	t.Parallel()
+	owner := `{"Effect":"Allow","Action":["redshift-data:DescribeStatement","redshift-data:GetStatementResult","redshift-data:CancelStatement"],"Resource":["*"],"Condition":{"StringEquals":{"redshift-data:statement-owner-iam-userid":"${aws:userid}"}}}`
+	cluster, workgroup, center, secret := planOf(t, "web-identity").Documents(), planOf(t, "web-identity-workgroup").Documents(), planOf(t, "identity-center").Documents(), planOf(t, "secret").Documents()
+	for _, c := range []struct{ name, got, want string }{
+		{
+			"trust", cluster.Trust,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession","sts:SetSourceIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway"}}}]}`,
+		},
+		{
+			"a cluster", cluster.Permissions,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["redshift-data:ExecuteStatement"],"Resource":["arn:aws:redshift:eu-central-1:123456789012:cluster:sales-prod"]},` + owner +
+				`,{"Effect":"Allow","Action":["redshift:GetClusterCredentials"],"Resource":["arn:aws:redshift:eu-central-1:123456789012:dbuser:sales-prod/${aws:PrincipalTag/RedshiftDbUser}","arn:aws:redshift:eu-central-1:123456789012:dbname:sales-prod/dev"]}]}`,
+		},
+		{
+			"a workgroup", workgroup.Permissions,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["redshift-data:ExecuteStatement"],"Resource":["arn:aws:redshift-serverless:eu-central-1:123456789012:workgroup/*"]},` + owner +
+				`,{"Effect":"Allow","Action":["redshift-serverless:GetCredentials"],"Resource":["arn:aws:redshift-serverless:eu-central-1:123456789012:workgroup/*"]}]}`,
+		},
+		{
+			"the gateway itself", center.GatewayTrust,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:SetSourceIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway","grants.example.com:sub":"shiftgrant-gateway"}}}]}`,
+		},
+		{
+			"an application's actor", center.Actor,
+			`{"Iam":{"ActorPolicy":{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:role/shiftgrant-gateway"},"Action":["sso-oauth:CreateTokenWithIAM"],"Resource":["*"]}]}}}`,
+		},
+		{
+			"a secret", secret.GatewayPermissions,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue"],"Resource":["arn:aws:secretsmanager:eu-central-1:123456789012:secret:shiftgrant/sales-??????"]},{"Effect":"Allow","Action":["redshift-data:ExecuteStatement"],"Resource":["arn:aws:redshift:eu-central-1:123456789012:cluster:sales-prod"]},` + owner + `]}`,
+		},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, c.got, c.want)
+		}
+	}
+}
+
 func TestWhatIsMissingIsSaid(t *testing.T) {
 	t.Parallel()
 	role := cluster + "    identity: {chain: role, role_arn: 'arn:aws:iam::123456789012:role/shiftgrant'}\n"

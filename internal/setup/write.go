@@ -129,8 +129,8 @@ func (d *document) RedshiftRole() Role { return d.role(isRedshift) }
 // PeopleRole reports whether there is a role of people.
 func (d *document) PeopleRole() bool { return d.role(isPeople).Name != "" }
 
-func (d *document) role(is string) Role {
-	for _, r := range d.Roles {
+func (p *Plan) role(is string) Role {
+	for _, r := range p.Roles {
 		if r.Is == is {
 			return r
 		}
@@ -158,9 +158,11 @@ func (d *document) IssuerConfiguration() string {
 }
 
 // ActorPolicy says who may act for the gateway's application.
-func (d *document) ActorPolicy() string {
+func (d *document) ActorPolicy() string { return d.actorPolicy() }
+
+func (p *Plan) actorPolicy() string {
 	return encode(map[string]any{"Iam": map[string]any{"ActorPolicy": Allow(Statement{
-		Principal: map[string]any{"AWS": d.Principal}, Action: []string{"sso-oauth:CreateTokenWithIAM"}, Resource: []string{"*"},
+		Principal: map[string]any{"AWS": p.Principal}, Action: []string{"sso-oauth:CreateTokenWithIAM"}, Resource: []string{"*"},
 	})}})
 }
 
