@@ -19,7 +19,8 @@ func newPgpass() *cobra.Command {
 		Short: "Print a fresh database password as a line of a PostgreSQL password file",
 		Long: `Print a fresh database password of yours as a line of a PostgreSQL password file, or put it into
 one: DBeaver, psql and all that use libpq read ~/.pgpass. The password lets you log in for 15 minutes.
-The gateway has to give passwords for the warehouse, and the login has to be one with --credentials.`,
+The gateway has to give passwords for the warehouse, and the login has to be one with --credentials.
+Where people are known by IAM Identity Center there is no password: see shiftgrant token --redshift.`,
 		Example: `  shiftgrant pgpass
   shiftgrant pgpass --file ~/.pgpass --profile sales`,
 		Args: noArguments,
@@ -27,9 +28,12 @@ The gateway has to give passwords for the warehouse, and the login has to be one
 	profile := withProfile(command)
 	command.Flags().StringVar(&file, "file", "", "put the line into this `file`, in place of the one for the same database")
 	command.RunE = func(command *cobra.Command, _ []string) error {
-		var database databaseLogin
-		if err := takeCredentials(command.Context(), *profile, "database", &database); err != nil {
+		database, err := takeDatabaseLogin(command.Context(), *profile)
+		if err != nil {
 			return err
+		}
+		if database.Token != "" {
+			return errors.New("this warehouse has no passwords: people log in to it with a token of IAM Identity Center, which no password file can hold; print one with `shiftgrant token --redshift`, or run the program with `shiftgrant exec`")
 		}
 		if file == "" {
 			fmt.Fprintln(command.OutOrStdout(), database.passwordLine())
