@@ -51,6 +51,7 @@ A profile is a login with a name: have several for several gateways or warehouse
 	flags.BoolVar(&options.write, "write", false, "ask for the right to change data, too")
 	flags.BoolVar(&options.outside, "credentials", false, "ask for temporary passwords and AWS keys, for exec, pgpass and credential-process")
 	flags.BoolVar(&options.noBrowser, "no-browser", false, "show a code to enter in a browser on another device")
+	completeWarehousesOf(command)
 	return command
 }
 
@@ -102,15 +103,10 @@ type signedIn struct {
 // scopes are what the command asks for. The gateway says which warehouses there are, so that a
 // person hears of a missing name here and not from a page in the browser.
 func (o *loginOptions) scopes(ctx context.Context) ([]string, error) {
-	client, err := commandLineClient(o.gateway, nil, "", nil)
+	names, known, err := warehousesOf(ctx, o.gateway)
 	if err != nil {
 		return nil, err
 	}
-	known, err := client.ScopesSupported(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := grant.Scopes(known).Warehouses()
 	if o.warehouse == "" && len(names) == 1 {
 		o.warehouse = names[0]
 	}
@@ -131,6 +127,16 @@ func (o *loginOptions) scopes(ctx context.Context) ([]string, error) {
 		scopes = append(scopes, grant.ScopeCredentials)
 	}
 	return append(scopes, grant.WarehouseScope(o.warehouse)), nil
+}
+
+// warehousesOf asks a gateway for the names of its warehouses, and for all scopes it knows.
+func warehousesOf(ctx context.Context, gateway string) (names, scopes []string, err error) {
+	client, err := commandLineClient(strings.TrimSuffix(gateway, "/"), nil, "", nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := client.ScopesSupported(ctx)
+	return grant.Scopes(known).Warehouses(), known, err
 }
 
 // keepLogin keeps a login, and ends the one that was kept under the same name.

@@ -22,15 +22,7 @@ import (
 func withProfile(command *cobra.Command) *string {
 	var profile string
 	command.Flags().StringVarP(&profile, "profile", "p", cmp.Or(os.Getenv("SHIFTGRANT_PROFILE"), "default"), "`name` of the login to use, if not in $SHIFTGRANT_PROFILE")
-	// What completes must not be run: it prints names of files and nothing else.
-	_ = command.RegisterFlagCompletionFunc("profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		shelf, err := openShelf()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		names, _ := shelf.Profiles()
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	completeProfiles(command)
 	return &profile
 }
 

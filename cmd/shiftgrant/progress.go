@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type progress struct {
 func startProgress(ctx context.Context, messages io.Writer, wanted bool) *progress {
 	p := &progress{began: time.Now(), ended: make(chan struct{})}
 	ctx, p.end = context.WithCancel(ctx)
-	if !wanted || !isTerminal(messages) {
+	if !wanted || !isTerminal(messages) || os.Getenv("TERM") == "dumb" {
 		close(p.ended)
 		return p
 	}

@@ -18,6 +18,7 @@ const (
 	exitSignIn      = 3
 	exitRefused     = 4
 	exitNotWhole    = 5
+	exitTimedOut    = 124 // as timeout(1) has it
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -48,6 +49,8 @@ func exitCode(err error) int {
 		return exitSignIn
 	case errors.Is(err, errNotWhole):
 		return exitNotWhole
+	case errors.Is(err, errTimedOut):
+		return exitTimedOut
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case isRefusal(err):
