@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"os"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 )
 
@@ -56,4 +58,88 @@ func completeWarehousesOf(command *cobra.Command) {
 		names, _, _ := warehousesOf(ctx, args[0])
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
+}
+
+func newCompletion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print the script that completes commands in bash, zsh, fish or powershell",
+		Long: `Print the script by which a shell completes commands, options and what they take: profiles,
+warehouses, formats. Completing asks the gateway for the names of warehouses, and runs nothing.`,
+		Example: `  # bash, with the package bash-completion: for yourself, from the next shell on
+  shiftgrant completion bash > ~/.local/share/bash-completion/completions/shiftgrant
+  # zsh: into a folder of $fpath
+  shiftgrant completion zsh > "${fpath[1]}/_shiftgrant"
+  shiftgrant completion fish > ~/.config/fish/completions/shiftgrant.fish
+  shiftgrant completion powershell >> $PROFILE`,
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		Args:      oneArgument("SHELL"),
+		RunE: func(command *cobra.Command, args []string) error {
+			root, out := command.Root(), command.OutOrStdout()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			case "fish":
+				return root.GenFishCompletion(out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(out)
+			}
+			return usage(command, "SHELL: write one of: bash, zsh, fish, powershell")
+		},
+	}
+}
+
+// completeTheRest completes what options of the same name take everywhere.
+func completeTheRest(root *cobra.Command) {
+	for _, command := range root.Commands() {
+		completeTheRest(command)
+	}
+	for option, words := range map[string][]string{
+		"log-level": {"debug", "info", "warn", "error"},
+		"transport": {"auto", "wire", "dataapi"},
+		"chain":     {"web_identity", "identity_center"},
+	} {
+		if root.Flags().Lookup(option) != nil {
+			completeWords(root, option, words...)
+		}
+	}
+	for _, option := range []string{"data", "keep", "postgres"} {
+		_ = root.MarkFlagDirname(option) // fails where there is no such option
+		_ = root.MarkPersistentFlagDirname(option)
+	}
+	_ = root.MarkFlagFilename("config", "yaml", "yml")
+	switch root.Name() {
+	case "doctor", "setup":
+		root.ValidArgsFunction = completeConfigured
+	}
+	if root.Name() == "setup" && root.Flags().Lookup("as") != nil {
+		completeWords(root, "as", "cloudformation", "terraform", "cli", "sql")
+	}
+}
+
+// completeConfigured completes a warehouse of the configuration file.
+func completeConfigured(command *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	path, err := command.Flags().GetString("config")
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	// The names alone: the secrets, which the file points to, need not be within reach.
+	var config struct {
+		Warehouses []struct {
+			Name        string `yaml:"name"`
+			DisplayName string `yaml:"display_name"`
+		} `yaml:"warehouses"`
+	}
+	_ = yaml.Unmarshal(content, &config)
+	var names []string
+	for _, warehouse := range config.Warehouses {
+		names = append(names, cobra.CompletionWithDesc(warehouse.Name, warehouse.DisplayName))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

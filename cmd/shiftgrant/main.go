@@ -48,6 +48,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newIssuer(), newBackup(), newAudit(), newDoctor())
 	root.AddCommand(newTwin(), newLogin(), newLogout(), newWhoami(), newToken(), newQuery(), newWarehouses())
 	root.AddCommand(newExec(), newPgpass(), newCredentialProcess())
+	arrange(root)
 	explainUsage(root)
 	return root
 }
