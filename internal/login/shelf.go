@@ -191,16 +191,29 @@ func (s *Shelf) Save(l Login) error {
 	if err != nil {
 		return fmt.Errorf("encode the login: %w", err)
 	}
-	if err := replace(s.path(l.Profile), append(content, '\n')); err != nil {
+	if err := replace(s.path(l.Profile), append(content, '\n'), s.unfinished(l.Profile)); err != nil {
 		return fmt.Errorf("save the login: %w", err)
 	}
+	s.tidy(l.Profile)
 	return nil
+}
+
+// unfinished is the pattern of the files in which a login is written. No profile's name has a tilde.
+func (s *Shelf) unfinished(profile string) string { return ".new-" + profile + "~*" }
+
+// tidy removes what processes left that were killed while they wrote: it may hold tokens. The caller
+// holds the lock, so nobody is writing.
+func (s *Shelf) tidy(profile string) {
+	left, _ := filepath.Glob(filepath.Join(s.Folder, s.unfinished(profile)))
+	for _, path := range left {
+		_ = os.Remove(path) // the next to write tries again
+	}
 }
 
 // replace writes a file so that there is the old one or the new one at every moment, and the new
 // one after a power cut too.
-func replace(path string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+func replace(path string, content []byte, pattern string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), pattern) // 0600
 	if err != nil {
 		return err
 	}
@@ -233,6 +246,7 @@ func (s *Shelf) Delete(l Login) error {
 			return fmt.Errorf("remove the tokens from the keyring: %w", err)
 		}
 	}
+	s.tidy(l.Profile)
 	if err := os.Remove(s.path(l.Profile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the login: %w", err)
 	}
