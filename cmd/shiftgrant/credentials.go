@@ -74,7 +74,7 @@ func explainCredentials(session *login.Session, err error) error {
 	var problem *connect.APIError
 	l := session.Login()
 	if errors.As(err, &problem) && problem.Status == http.StatusForbidden && !grant.Scopes(l.Scopes).Has(grant.ScopeCredentials) {
-		return fmt.Errorf("this login may not take credentials out: sign in again with shiftgrant login %s --credentials", l.Gateway)
+		return fmt.Errorf("this login may not take credentials out: sign in again with %s", loginCommand(l, grant.ScopeCredentials))
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func runLogin(command *cobra.Command, options loginOptions) error {
 	if who == "" {
 		who = kept.Subject
 	}
-	fmt.Fprintf(messages, "Signed in as %s%s. The login is kept in the %s until `shiftgrant logout`.\n", printable(who), inWarehouse(kept.Warehouse), kept.KeptIn)
+	fmt.Fprintf(messages, "Signed in as %s%s. The login is kept in %s until `shiftgrant logout`.\n", printable(who), inWarehouse(kept.Warehouse), place(kept.KeptIn))
 	return nil
 }
 

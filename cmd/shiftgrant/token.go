@@ -1,16 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/shiftgrant/shiftgrant/connect"
 )
 
 func newToken() *cobra.Command {
-	var forRedshift bool
+	var forRedshift, refresh bool
 	command := &cobra.Command{
 		Use:   "token",
 		Short: "Print an access token for the SQL API, good for a minute at least",
@@ -27,22 +30,27 @@ until when it is good, and whether for one connection. The login has to be one w
 		Args: noArguments,
 	}
 	profile, out := withProfile(command), withJSON(command)
+	command.Flags().BoolVar(&refresh, "refresh", false, "a new one, although that which there is may be good")
 	command.Flags().BoolVar(&forRedshift, "redshift", false, "a token of IAM Identity Center for the warehouse itself")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		if forRedshift {
 			return showRedshiftToken(command, *profile, out)
 		}
-		return showAccessToken(command, *profile, out)
+		return showAccessToken(command, *profile, refresh, out)
 	}
 	return command
 }
 
-func showAccessToken(command *cobra.Command, profile string, out *output) error {
+func showAccessToken(command *cobra.Command, profile string, refresh bool, out *output) error {
 	session, err := openSession(profile)
 	if err != nil {
 		return err
 	}
-	tokens, err := session.Token(command.Context())
+	get := session.Token
+	if refresh {
+		get = func(ctx context.Context) (connect.Tokens, error) { return session.Renew(ctx, session.Login().Tokens.Access) }
+	}
+	tokens, err := get(command.Context())
 	if err != nil {
 		return explainSignedOut(session, err)
 	}

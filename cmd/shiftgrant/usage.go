@@ -59,6 +59,15 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
+// explainInterrupt leaves out what was interrupted: who did it knows.
+func explainInterrupt(ctx context.Context, err error) error {
+	var statement *interruptedError
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.As(err, &statement) {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
 // explainUsage makes every fault of a command line a usageError, for a command and those beneath.
 func explainUsage(command *cobra.Command) {
 	command.SetFlagErrorFunc(func(command *cobra.Command, err error) error { return usage(command, err.Error()) })
