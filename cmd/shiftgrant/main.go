@@ -46,7 +46,7 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newIssuer(), newBackup(), newAudit(), newDoctor())
-	root.AddCommand(newTwin(), newLogin(), newLogout(), newWhoami(), newToken(), newQuery(), newWarehouses())
+	root.AddCommand(newTwin(), newLogin(), newLogout(), newWhoami(), newProfiles(), newToken(), newQuery(), newWarehouses())
 	root.AddCommand(newExec(), newPgpass(), newCredentialProcess())
 	arrange(root)
 	explainUsage(root)

@@ -74,7 +74,7 @@ var groups = []struct {
 	id, title string
 	commands  []string
 }{
-	{"people", "Query as yourself:", []string{"login", "query", "whoami", "warehouses", "token", "exec", "pgpass", "credential-process", "logout"}},
+	{"people", "Query as yourself:", []string{"login", "query", "whoami", "profiles", "warehouses", "token", "exec", "pgpass", "credential-process", "logout"}},
 	{"operators", "Run a gateway:", []string{"serve", "setup", "doctor", "apps", "grants", "people", "keys", "issuer", "audit", "backup"}},
 	{"developers", "Try it, and test against it:", []string{"dev", "twin"}},
 }

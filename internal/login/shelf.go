@@ -112,6 +112,16 @@ func (s *Shelf) Lock(ctx context.Context, profile string) (unlock func(), err er
 
 // Load finds a login with its tokens, or returns ErrNone.
 func (s *Shelf) Load(profile string) (Login, error) {
+	l, err := s.Describe(profile)
+	if err == nil && l.KeptIn == InKeyring {
+		return s.fromKeyring(l)
+	}
+	return l, err
+}
+
+// Describe finds a login, or returns ErrNone. It does not ask the keyring, so the tokens that are there
+// are missing.
+func (s *Shelf) Describe(profile string) (Login, error) {
 	if err := CheckProfile(profile); err != nil {
 		return Login{}, err
 	}
@@ -133,9 +143,6 @@ func (s *Shelf) Load(profile string) (Login, error) {
 	var l Login
 	if err := json.Unmarshal(content, &l); err != nil || l.Profile != profile {
 		return Login{}, fmt.Errorf("the file %s is damaged: remove it and sign in again", path)
-	}
-	if l.KeptIn == InKeyring {
-		return s.fromKeyring(l)
 	}
 	return l, nil
 }
