@@ -48,7 +48,9 @@ func showAccessToken(command *cobra.Command, profile string, refresh bool, out *
 	}
 	get := session.Token
 	if refresh {
-		get = func(ctx context.Context) (connect.Tokens, error) { return session.Renew(ctx, session.Login().Tokens.Access) }
+		get = func(ctx context.Context) (connect.Tokens, error) {
+			return session.Renew(ctx, session.Login().Tokens.Access)
+		}
 	}
 	tokens, err := get(command.Context())
 	if err != nil {
