@@ -35,7 +35,12 @@ The gateway has to give credentials for the warehouse, and the login has to be o
 		Example: `  shiftgrant exec -- psql -c 'select current_user'
   shiftgrant exec --profile sales -- dbt run
   shiftgrant exec --aws -- aws sts get-caller-identity`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(command, "PROGRAM is missing")
+			}
+			return nil
+		},
 	}
 	profile := withProfile(command)
 	command.Flags().BoolVar(&withAWS, "aws", false, "give the program AWS credentials instead of a database password")

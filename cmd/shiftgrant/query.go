@@ -53,7 +53,12 @@ statement, 5 the result is not whole, 124 timed out, 130 interrupted.`,
 		Example: `  shiftgrant query 'select current_user'
   shiftgrant query -f sales.sql --param state=NY --null city -o sales.csv
   echo 'select * from tickit.category' | shiftgrant query --format ndjson`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage(command, "the statement is one argument: put quotes around it")
+			}
+			return nil
+		},
 		RunE: func(command *cobra.Command, args []string) error {
 			return runQuery(command, options, args)
 		},
@@ -103,7 +108,7 @@ func runQuery(command *cobra.Command, options queryOptions, args []string) error
 	end, err := ask(ctx, session, login.Request{Method: http.MethodPost, Path: "/v1/query", Accept: formats[options.format], Body: body}, out, options, progress)
 	progress.stop()
 	if err != nil {
-		return keep(explainQuery(ctx, err, statement))
+		return keep(explainQuery(ctx, err, statement, session.Login()))
 	}
 	return keep(end.judge(messages, options.maxRows))
 }
@@ -189,7 +194,7 @@ func (o *queryOptions) statement(command *cobra.Command, args []string) (string,
 		if err != nil {
 			return "", fmt.Errorf("read the statement: %w", err)
 		}
-		return string(content), nil
+		return withoutMark(content), nil
 	}
 	in := command.InOrStdin()
 	if file, isFile := in.(*os.File); isFile && o.file == "" && isTerminal(file) {
@@ -199,5 +204,8 @@ func (o *queryOptions) statement(command *cobra.Command, args []string) (string,
 	if err != nil {
 		return "", fmt.Errorf("read the statement: %w", err)
 	}
-	return string(content), nil
+	return withoutMark(content), nil
 }
+
+// withoutMark leaves out the byte order mark that some editors begin a file with.
+func withoutMark(content []byte) string { return strings.TrimPrefix(string(content), "\ufeff") }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/shiftgrant/shiftgrant/connect"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/login"
 )
 
 // A resultEnd is what a result says of itself when it is whole.
@@ -52,7 +54,7 @@ func (e *interruptedError) Unwrap() error {
 }
 
 // explainQuery tells the ends of a statement apart, for the exit code too.
-func explainQuery(ctx context.Context, err error, statement string) error {
+func explainQuery(ctx context.Context, err error, statement string, l login.Login) error {
 	if ctx.Err() != nil {
 		return &interruptedError{timeout: errors.Is(context.Cause(ctx), errTimedOut)}
 	}
@@ -60,16 +62,20 @@ func explainQuery(ctx context.Context, err error, statement string) error {
 		return fmt.Errorf("%w: %w", errNotWhole, err)
 	}
 	var problem *connect.APIError
-	if errors.As(err, &problem) {
-		place := pointAt(statement, problem.Position)
-		if problem.Hint != "" {
-			place += "\n  hint: " + printable(problem.Hint)
-		}
-		if place != "" {
-			return fmt.Errorf("%w%s", err, place)
-		}
+	if !errors.As(err, &problem) {
+		return err
 	}
-	return err
+	more := pointAt(statement, problem.Position)
+	if problem.Hint != "" {
+		more += "\n  hint: " + printable(problem.Hint)
+	}
+	if problem.Status == http.StatusForbidden && strings.Contains(problem.Detail, grant.ScopeWrite) && !grant.Scopes(l.Scopes).Has(grant.ScopeWrite) {
+		more += "\n  to change data, sign in again: " + loginCommand(l, grant.ScopeWrite)
+	}
+	if more == "" {
+		return err
+	}
+	return fmt.Errorf("%w%s", err, more)
 }
 
 // pointAt shows the line of a statement in which an error is, and where in it.
