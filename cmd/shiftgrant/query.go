@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type queryOptions struct {
 	format     string
 	maxRows    int64
 	timeout    time.Duration
+	background bool
 }
 
 func newQuery() *cobra.Command {
@@ -47,6 +49,9 @@ file. The statement is the argument, or a file's content, or what comes on stand
 
 Give values as parameters (:name in the statement), never by gluing them in. A result that is not
 whole is a failure. Ctrl-C cancels the statement in Redshift, and so does the end of --timeout.
+
+With --background the gateway keeps the statement and its rows, and is asked again when the connection
+is cut: for statements of many minutes, and where a proxy cuts what is silent.
 
 Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 sign in first, 4 Redshift refused the
 statement, 5 the result is not whole, 124 timed out, 130 interrupted.`,
@@ -72,6 +77,7 @@ statement, 5 the result is not whole, 124 timed out, 130 interrupted.`,
 	flags.StringVar(&options.warehouse, "warehouse", "", "`name` of the warehouse (default: the login's)")
 	flags.StringVar(&options.format, "format", "", "`format`: "+strings.Join(formatNames, ", ")+" (default: table on a terminal, csv otherwise)")
 	flags.Int64Var(&options.maxRows, "max-rows", 0, "stop after so many `rows`")
+	flags.BoolVar(&options.background, "background", false, "go on in the gateway when the connection is cut")
 	flags.DurationVar(&options.timeout, "timeout", 0, "cancel the statement after this `time`, such as 90s or 5m")
 	completeWords(command, "format", formatNames...)
 	completeWarehouses(command, options.profile)
@@ -105,7 +111,7 @@ func runQuery(command *cobra.Command, options queryOptions, args []string) error
 		defer cancel()
 	}
 	progress := startProgress(ctx, messages, options.forPeople() || !isTerminal(out))
-	end, err := ask(ctx, session, login.Request{Method: http.MethodPost, Path: "/v1/query", Accept: formats[options.format], Body: body}, out, options, progress)
+	end, err := ask(ctx, session, body, out, options, progress)
 	progress.stop()
 	if err != nil {
 		return keep(explainQuery(ctx, err, statement, session.Login()))
@@ -114,8 +120,15 @@ func runQuery(command *cobra.Command, options queryOptions, args []string) error
 }
 
 // ask runs the statement and prints its rows.
-func ask(ctx context.Context, session *login.Session, request login.Request, out io.Writer, options queryOptions, progress *progress) (resultEnd, error) {
-	response, err := call(ctx, session, request)
+func ask(ctx context.Context, session *login.Session, body []byte, out io.Writer, options queryOptions, progress *progress) (resultEnd, error) {
+	accept := formats[options.format]
+	start := func() (*http.Response, error) {
+		return call(ctx, session, login.Request{Method: http.MethodPost, Path: "/v1/query", Accept: accept, Body: body})
+	}
+	if options.background {
+		start = func() (*http.Response, error) { return newBackgroundStatement(session, body, accept, progress).ask(ctx) }
+	}
+	response, err := start()
 	if err != nil {
 		return resultEnd{}, err
 	}
@@ -161,11 +174,19 @@ func (o *queryOptions) body(command *cobra.Command, statement string) ([]byte, e
 		Value *string `json:"value"`
 	}
 	document := struct {
-		Query      string      `json:"query"`
+		Query      string      `json:"query,omitempty"`
+		SQL        string      `json:"sql,omitempty"` // what the query is called in the background
 		Parameters []parameter `json:"parameters,omitempty"`
 		Warehouse  string      `json:"warehouse,omitempty"`
 		MaxRows    int64       `json:"max_rows,omitempty"`
+		Wait       string      `json:"wait,omitempty"`
+		OnTimeout  string      `json:"on_timeout,omitempty"`
+		RequestID  string      `json:"request_id,omitempty"`
 	}{Query: statement, Warehouse: o.warehouse, MaxRows: o.maxRows}
+	if o.background {
+		document.Query, document.SQL = "", statement
+		document.Wait, document.OnTimeout, document.RequestID = "0s", "continue", rand.Text()
+	}
 	if o.maxRows < 0 {
 		return nil, usage(command, "--max-rows: give a number from 1 on")
 	}
