@@ -46,7 +46,11 @@ func (p *progress) show(ctx context.Context) {
 		case <-tick.C:
 		}
 		if frame >= 2 {
-			fmt.Fprintf(p.out, "\r\x1b[K%c %s", []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10], p)
+			line := fmt.Sprintf("%c %s", []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10], p)
+			if space := terminalWidth(p.out); space > 1 { // a line that is broken could not be taken back
+				line = shorten(line, space-1)
+			}
+			fmt.Fprint(p.out, "\r\x1b[K"+line)
 		}
 	}
 }

@@ -126,7 +126,9 @@ func ask(ctx context.Context, session *login.Session, body []byte, out io.Writer
 		return call(ctx, session, login.Request{Method: http.MethodPost, Path: "/v1/query", Accept: accept, Body: body})
 	}
 	if options.background {
-		start = func() (*http.Response, error) { return newBackgroundStatement(session, body, accept, progress).ask(ctx) }
+		start = func() (*http.Response, error) {
+			return newBackgroundStatement(session, body, accept, progress).ask(ctx)
+		}
 	}
 	response, err := start()
 	if err != nil {
