@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -66,8 +68,8 @@ func newCompletion() *cobra.Command {
 		Short: "Print the script that completes commands in bash, zsh, fish or powershell",
 		Long: `Print the script by which a shell completes commands, options and what they take: profiles,
 warehouses, formats. Completing asks the gateway for the names of warehouses, and runs nothing.`,
-		Example: `  # bash, with the package bash-completion: for yourself, from the next shell on
-  shiftgrant completion bash > ~/.local/share/bash-completion/completions/shiftgrant
+		Example: `  source <(shiftgrant completion bash)   # this shell; in ~/.bashrc, each one
+  shiftgrant completion bash > ~/.local/share/bash-completion/completions/shiftgrant   # with the package bash-completion
   # zsh: into a folder of $fpath
   shiftgrant completion zsh > "${fpath[1]}/_shiftgrant"
   shiftgrant completion fish > ~/.config/fish/completions/shiftgrant.fish
@@ -78,6 +80,9 @@ warehouses, formats. Completing asks the gateway for the names of warehouses, an
 			root, out := command.Root(), command.OutOrStdout()
 			switch args[0] {
 			case "bash":
+				if _, err := io.WriteString(out, withoutBashCompletion); err != nil {
+					return fmt.Errorf("print the script: %w", err)
+				}
 				return root.GenBashCompletionV2(out, true)
 			case "zsh":
 				return root.GenZshCompletion(out)
@@ -90,6 +95,26 @@ warehouses, formats. Completing asks the gateway for the names of warehouses, an
 		},
 	}
 }
+
+// withoutBashCompletion stands in for the two functions of the package bash-completion that the script
+// calls, where that is not installed: without them each tab prints an error.
+const withoutBashCompletion = `if ! declare -F _get_comp_words_by_ref >/dev/null; then
+    # bash splits words at = and :, which stand within words here.
+    _get_comp_words_by_ref() {
+        local i last=-1
+        words=()
+        for ((i = 0; i <= COMP_CWORD; i++)); do
+            if ((last > 0)) && [[ ${COMP_WORDS[i]} == [=:]* || ${words[last]} == *[=:] ]]; then
+                words[last]+=${COMP_WORDS[i]}
+            else
+                words[++last]=${COMP_WORDS[i]}
+            fi
+        done
+        cword=$last cur=${words[last]} prev=${words[last - 1]}
+    }
+    __ltrim_colon_completions() { :; }
+fi
+`
 
 // completeTheRest completes what options of the same name take everywhere.
 func completeTheRest(root *cobra.Command) {
