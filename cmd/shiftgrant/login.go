@@ -168,11 +168,11 @@ func keepLogin(ctx context.Context, options loginOptions, scopes []string, in si
 }
 
 // printable shows text of somebody else on a terminal, where it must not give orders.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '�'
-		}
-		return r
-	}, text)
+func printable(text string) string { return strings.Map(printableCharacter, text) }
+
+func printableCharacter(r rune) rune {
+	if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '�'
+	}
+	return r
 }

@@ -8,12 +8,25 @@ import (
 	"net/http"
 	"strconv"
 
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
+
 	"github.com/shiftgrant/shiftgrant/connect"
 )
 
 // copyResult passes a result on as it comes, and holds it to its end mark.
 func copyResult(out io.Writer, response *http.Response, format string, progress *progress) (resultEnd, error) {
 	last := &lastLine{}
+	if isTerminal(out) {
+		harmless := transform.NewWriter(out, runes.Map(func(r rune) rune {
+			if r == '\n' || r == '\t' {
+				return r
+			}
+			return printableCharacter(r)
+		}))
+		defer func() { _ = harmless.Close() }() // what is left is part of a character
+		out = harmless
+	}
 	if format == "csv" {
 		out = &unixLines{out: out}
 	}
