@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,12 +26,17 @@ const (
 )
 
 // printTable prints rows for people, as they come after the first few hundred.
-func printTable(out io.Writer, response *http.Response, format string, progress *progress) (resultEnd, error) {
+func printTable(out io.Writer, response *http.Response, format string, progress *progress) (end resultEnd, err error) {
 	rows, err := connect.ReadRows(response.Body)
 	if err != nil {
 		return resultEnd{}, err
 	}
 	t := newResultTable(out, rows.Columns(), format == "records")
+	if !isTerminal(out) { // where nobody sees rows come, they need not be written one by one
+		gathered := bufio.NewWriterSize(out, 64<<10)
+		t.out = gathered
+		defer func() { err = errors.Join(err, gathered.Flush()) }()
+	}
 	for rows.Next() {
 		progress.row()
 		t.add(rows.Values(), progress.stop)
@@ -239,6 +246,8 @@ func (t *resultTable) end(rows int64) {
 	t.write(fmt.Sprintf("(%d %s%s)\n", rows, word, note))
 }
 
+var onOneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`)
+
 // cellOf is a value as it can be shown on one line of a terminal.
 func cellOf(value any) tableCell {
 	var text string
@@ -250,7 +259,7 @@ func cellOf(value any) tableCell {
 		if len(text) > 4*longestCell { // before it is walked
 			text = text[:4*longestCell] + "…"
 		}
-		text = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(text)
+		text = onOneLine.Replace(text)
 	case fmt.Stringer:
 		text = v.String()
 	default:
