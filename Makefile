@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 BIN := bin/shiftgrant
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: demo build test acceptance test-faults test-race lint fmt fuzz clean
+.PHONY: demo build man test acceptance test-faults test-race lint fmt fuzz clean
 
 ## demo: build, then run the whole flow on this machine (Ctrl-C ends it)
 demo: build
@@ -16,6 +16,10 @@ demo: build
 build:
 	@mkdir -p bin
 	go build -trimpath -o $(BIN) ./cmd/shiftgrant
+
+## man: the man pages, into bin/man
+man: build
+	@$(BIN) man bin/man
 
 ## test: the whole suite, with real clients
 test: build

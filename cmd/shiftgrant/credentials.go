@@ -25,13 +25,19 @@ type awsKeys struct {
 	ExpiresAt       time.Time `json:"expires_at"`
 }
 
+// A databaseLogin has a user and a password, or a token.
 type databaseLogin struct {
 	Host      string    `json:"host"`
 	Port      int       `json:"port"`
 	Database  string    `json:"database"`
-	User      string    `json:"user"`
-	Password  string    `json:"password"`
-	Authority string    `json:"certificate_authority"`
+	User      string    `json:"user,omitempty"`
+	Password  string    `json:"password,omitempty"`
+	Token     string    `json:"token,omitempty"`
+	TokenType string    `json:"token_type,omitempty"`
+	Provider  string    `json:"identity_provider,omitempty"`
+	Namespace string    `json:"identity_namespace,omitempty"`
+	SingleUse bool      `json:"single_use,omitempty"`
+	Authority string    `json:"certificate_authority,omitempty"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
@@ -56,12 +62,19 @@ func takeCredentials(ctx context.Context, profile, kind string, into any) error 
 	return nil
 }
 
+// takeDatabaseLogin asks for what opens the warehouse's port.
+func takeDatabaseLogin(ctx context.Context, profile string) (databaseLogin, error) {
+	var database databaseLogin
+	err := takeCredentials(ctx, profile, "database", &database)
+	return database, err
+}
+
 // explainCredentials says how to ask for what this login was not given.
 func explainCredentials(session *login.Session, err error) error {
 	var problem *connect.APIError
 	l := session.Login()
 	if errors.As(err, &problem) && problem.Status == http.StatusForbidden && !grant.Scopes(l.Scopes).Has(grant.ScopeCredentials) {
-		return fmt.Errorf("this login may not take credentials out: sign in again with shiftgrant login %s --credentials", l.Gateway)
+		return fmt.Errorf("this login may not take credentials out: sign in again with %s", loginCommand(l, grant.ScopeCredentials))
 	}
 	return err
 }

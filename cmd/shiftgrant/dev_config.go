@@ -42,9 +42,7 @@ warehouses:
     ca: {{quote .Authority}}
     data_api_endpoint: {{quote .AWS}}
     redshift_endpoint: {{quote .AWS}}
-{{- if eq .Chain "web_identity"}}
-    credentials: [aws, database] # what people may take out with shiftgrant exec and credential-process
-{{- end}}
+    credentials: [{{if eq .Chain "web_identity"}}aws, {{end}}database] # what people may take out with shiftgrant exec and credential-process
     identity:
       chain: {{.Chain}}
 {{if .Role}}      role_arn: {{quote .Role}}

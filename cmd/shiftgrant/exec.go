@@ -26,12 +26,21 @@ PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE and PGSSLROOTCERT, as libpq reads them
 REDSHIFT_PORT, REDSHIFT_DATABASE, REDSHIFT_USER and REDSHIFT_PASSWORD for others. The password logs in
 for 15 minutes; what is connected stays so. With --aws it gets temporary AWS credentials instead.
 
+Where people are known by IAM Identity Center there is a token in place of a password, in
+REDSHIFT_TOKEN and REDSHIFT_TOKEN_TYPE, for Amazon's drivers. If it is good for one connection, a
+fresh one for each is at the URL in REDSHIFT_TOKEN_ENDPOINT for as long as the program runs.
+
 The gateway has to give credentials for the warehouse, and the login has to be one with
 --credentials. The exit code is the program's.`,
 		Example: `  shiftgrant exec -- psql -c 'select current_user'
   shiftgrant exec --profile sales -- dbt run
   shiftgrant exec --aws -- aws sts get-caller-identity`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(command, "PROGRAM is missing")
+			}
+			return nil
+		},
 	}
 	profile := withProfile(command)
 	command.Flags().BoolVar(&withAWS, "aws", false, "give the program AWS credentials instead of a database password")
@@ -40,7 +49,7 @@ The gateway has to give credentials for the warehouse, and the login has to be o
 		if withAWS {
 			return execWithKeys(command, *profile, args)
 		}
-		return execWithPassword(command, *profile, args)
+		return execWithLogin(command, *profile, args)
 	}
 	return command
 }
@@ -56,16 +65,25 @@ func execWithKeys(command *cobra.Command, profile string, args []string) error {
 	})
 }
 
-func execWithPassword(command *cobra.Command, profile string, args []string) (err error) {
-	var database databaseLogin
-	if err := takeCredentials(command.Context(), profile, "database", &database); err != nil {
+// execWithLogin gives the program what opens the warehouse's port.
+func execWithLogin(command *cobra.Command, profile string, args []string) error {
+	database, err := takeDatabaseLogin(command.Context(), profile)
+	if err != nil {
 		return err
 	}
+	if database.Token != "" {
+		return execWithToken(command, profile, args, database)
+	}
+	return execWithPassword(command, args, database)
+}
+
+func execWithPassword(command *cobra.Command, args []string, database databaseLogin) (err error) {
 	variables := map[string]string{
 		"PGHOST": database.Host, "PGPORT": strconv.Itoa(database.Port), "PGDATABASE": database.Database, "PGUSER": database.User, "PGPASSWORD": database.Password,
 		"REDSHIFT_HOST": database.Host, "REDSHIFT_PORT": strconv.Itoa(database.Port), "REDSHIFT_DATABASE": database.Database, "REDSHIFT_USER": database.User, "REDSHIFT_PASSWORD": database.Password,
 		// The password goes to nobody who cannot prove to be the warehouse.
 		"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "system", "PGGSSENCMODE": "disable",
+		"REDSHIFT_TOKEN": "", "REDSHIFT_TOKEN_TYPE": "", "REDSHIFT_TOKEN_ENDPOINT": "", "REDSHIFT_IDENTITY_NAMESPACE": "",
 	}
 	if database.Authority != "" {
 		folder, tempErr := os.MkdirTemp("", "shiftgrant-exec-")

@@ -51,6 +51,7 @@ A profile is a login with a name: have several for several gateways or warehouse
 	flags.BoolVar(&options.write, "write", false, "ask for the right to change data, too")
 	flags.BoolVar(&options.outside, "credentials", false, "ask for temporary passwords and AWS keys, for exec, pgpass and credential-process")
 	flags.BoolVar(&options.noBrowser, "no-browser", false, "show a code to enter in a browser on another device")
+	completeWarehousesOf(command)
 	return command
 }
 
@@ -82,7 +83,7 @@ func runLogin(command *cobra.Command, options loginOptions) error {
 	if who == "" {
 		who = kept.Subject
 	}
-	fmt.Fprintf(messages, "Signed in as %s%s. The login is kept in the %s until `shiftgrant logout`.\n", printable(who), inWarehouse(kept.Warehouse), kept.KeptIn)
+	fmt.Fprintf(messages, "Signed in as %s%s. The login is kept in %s until `shiftgrant logout`.\n", printable(who), inWarehouse(kept.Warehouse), place(kept.KeptIn))
 	return nil
 }
 
@@ -102,15 +103,10 @@ type signedIn struct {
 // scopes are what the command asks for. The gateway says which warehouses there are, so that a
 // person hears of a missing name here and not from a page in the browser.
 func (o *loginOptions) scopes(ctx context.Context) ([]string, error) {
-	client, err := commandLineClient(o.gateway, nil, "", nil)
+	names, known, err := warehousesOf(ctx, o.gateway)
 	if err != nil {
 		return nil, err
 	}
-	known, err := client.ScopesSupported(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := grant.Scopes(known).Warehouses()
 	if o.warehouse == "" && len(names) == 1 {
 		o.warehouse = names[0]
 	}
@@ -131,6 +127,16 @@ func (o *loginOptions) scopes(ctx context.Context) ([]string, error) {
 		scopes = append(scopes, grant.ScopeCredentials)
 	}
 	return append(scopes, grant.WarehouseScope(o.warehouse)), nil
+}
+
+// warehousesOf asks a gateway for the names of its warehouses, and for all scopes it knows.
+func warehousesOf(ctx context.Context, gateway string) (names, scopes []string, err error) {
+	client, err := commandLineClient(strings.TrimSuffix(gateway, "/"), nil, "", nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := client.ScopesSupported(ctx)
+	return grant.Scopes(known).Warehouses(), known, err
 }
 
 // keepLogin keeps a login, and ends the one that was kept under the same name.
@@ -162,11 +168,11 @@ func keepLogin(ctx context.Context, options loginOptions, scopes []string, in si
 }
 
 // printable shows text of somebody else on a terminal, where it must not give orders.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '�'
-		}
-		return r
-	}, text)
+func printable(text string) string { return strings.Map(printableCharacter, text) }
+
+func printableCharacter(r rune) rune {
+	if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '�'
+	}
+	return r
 }

@@ -139,6 +139,9 @@ func plainPage(w http.ResponseWriter, status int, title, text string) {
 func openBrowser(ctx context.Context, address string) error {
 	ctx = context.WithoutCancel(ctx) // it may stay open for as long as the person likes
 	program := []string{"xdg-open"}
+	if runtime.GOOS == "linux" && os.Getenv("BROWSER") == "" && os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+		return errors.New("open a browser: there is no display") // xdg-open would take one that fills the terminal
+	}
 	switch browser := strings.Fields(os.Getenv("BROWSER")); {
 	case len(browser) > 0:
 		program = browser

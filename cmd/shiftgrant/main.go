@@ -26,7 +26,7 @@ func run() int {
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		var program *programError
 		if !errors.As(err, &program) { // which has said why by itself
-			fmt.Fprintln(os.Stderr, "shiftgrant:", err)
+			fmt.Fprintln(os.Stderr, "shiftgrant:", explainInterrupt(ctx, err))
 		}
 		return exitCode(err)
 	}
@@ -46,8 +46,9 @@ To see it all on this machine, without AWS:  shiftgrant dev`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDev(), newServe(), newApps(), newGrants(), newPeople(), newKeys(), newIssuer(), newBackup(), newAudit(), newSetup(), newDoctor())
-	root.AddCommand(newTwin(), newLogin(), newLogout(), newWhoami(), newToken(), newQuery(), newWarehouses())
+	root.AddCommand(newTwin(), newLogin(), newLogout(), newWhoami(), newProfiles(), newToken(), newQuery(), newWarehouses())
 	root.AddCommand(newExec(), newPgpass(), newCredentialProcess())
+	arrange(root)
 	explainUsage(root)
 	return root
 }

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/shiftgrant/shiftgrant/connect"
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
+	"github.com/shiftgrant/shiftgrant/internal/grant"
 	"github.com/shiftgrant/shiftgrant/internal/login"
 )
 
@@ -22,15 +24,7 @@ import (
 func withProfile(command *cobra.Command) *string {
 	var profile string
 	command.Flags().StringVarP(&profile, "profile", "p", cmp.Or(os.Getenv("SHIFTGRANT_PROFILE"), "default"), "`name` of the login to use, if not in $SHIFTGRANT_PROFILE")
-	// What completes must not be run: it prints names of files and nothing else.
-	_ = command.RegisterFlagCompletionFunc("profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		shelf, err := openShelf()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		names, _ := shelf.Profiles()
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
+	completeProfiles(command)
 	return &profile
 }
 
@@ -91,25 +85,40 @@ func commandLineClient(issuer string, scopes []string, redirect string, more fun
 // signedOutError says that a person has to sign in (again).
 type signedOutError struct {
 	profile string
-	gateway string // "" where nobody was signed in
+	again   string // the command that does it; "" where nobody was signed in
 }
 
 func (e *signedOutError) Error() string {
-	again, option := "", ""
-	if e.profile != "default" {
-		option = " --profile " + e.profile
+	if e.again != "" {
+		return "the connection has ended: it was revoked, or has expired; sign in again: " + e.again
 	}
-	if e.gateway != "" {
-		again = "the connection has ended: it was revoked, or has expired"
-		return fmt.Sprintf("%s; sign in again: shiftgrant login %s%s", again, e.gateway, option)
+	return fmt.Sprintf("nobody is signed in as profile %s; sign in: shiftgrant login GATEWAY_URL%s", e.profile, profileOption(e.profile))
+}
+
+// loginCommand is how to sign in again for what a login may do, and for more scopes.
+func loginCommand(l login.Login, more ...string) string {
+	command := "shiftgrant login " + l.Gateway
+	scopes := grant.Scopes(slices.Concat(l.Scopes, more))
+	if scopes.Has(grant.ScopeWrite) {
+		command += " --write"
 	}
-	return fmt.Sprintf("nobody is signed in as profile %s; sign in: shiftgrant login GATEWAY_URL%s", e.profile, option)
+	if scopes.Has(grant.ScopeCredentials) {
+		command += " --credentials"
+	}
+	return command + profileOption(l.Profile)
+}
+
+func profileOption(profile string) string {
+	if profile == "default" {
+		return ""
+	}
+	return " --profile " + profile
 }
 
 // explainSignedOut turns what a session says into what a person can do.
 func explainSignedOut(session *login.Session, err error) error {
 	if errors.Is(err, connect.ErrSignedOut) || errors.Is(err, login.ErrNone) {
-		return &signedOutError{profile: session.Login().Profile, gateway: session.Login().Gateway}
+		return &signedOutError{profile: session.Login().Profile, again: loginCommand(session.Login())}
 	}
 	return err
 }
@@ -125,4 +134,12 @@ func call(ctx context.Context, session *login.Session, request login.Request) (*
 	}
 	problem := connect.ReadProblem(response)
 	return nil, errors.Join(problem, response.Body.Close())
+}
+
+// place is where tokens are kept, in words.
+func place(keptIn string) string {
+	if keptIn == login.InFile {
+		return "a file that only you can read"
+	}
+	return "the " + keptIn
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type progress struct {
 func startProgress(ctx context.Context, messages io.Writer, wanted bool) *progress {
 	p := &progress{began: time.Now(), ended: make(chan struct{})}
 	ctx, p.end = context.WithCancel(ctx)
-	if !wanted || !isTerminal(messages) {
+	if !wanted || !isTerminal(messages) || os.Getenv("TERM") == "dumb" {
 		close(p.ended)
 		return p
 	}
@@ -45,7 +46,11 @@ func (p *progress) show(ctx context.Context) {
 		case <-tick.C:
 		}
 		if frame >= 2 {
-			fmt.Fprintf(p.out, "\r\x1b[K%c %s", []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10], p)
+			line := fmt.Sprintf("%c %s", []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")[frame%10], p)
+			if space := terminalWidth(p.out); space > 1 { // a line that is broken could not be taken back
+				line = shorten(line, space-1)
+			}
+			fmt.Fprint(p.out, "\r\x1b[K"+line)
 		}
 	}
 }

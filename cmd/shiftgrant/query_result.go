@@ -7,8 +7,9 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
-	"unicode/utf8"
+
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
 
 	"github.com/shiftgrant/shiftgrant/connect"
 )
@@ -16,6 +17,16 @@ import (
 // copyResult passes a result on as it comes, and holds it to its end mark.
 func copyResult(out io.Writer, response *http.Response, format string, progress *progress) (resultEnd, error) {
 	last := &lastLine{}
+	if isTerminal(out) {
+		harmless := transform.NewWriter(out, runes.Map(func(r rune) rune {
+			if r == '\n' || r == '\t' {
+				return r
+			}
+			return printableCharacter(r)
+		}))
+		defer func() { _ = harmless.Close() }() // what is left is part of a character
+		out = harmless
+	}
 	if format == "csv" {
 		out = &unixLines{out: out}
 	}
@@ -102,135 +113,3 @@ func (l *lastLine) end() (resultEnd, error) {
 	}
 	return resultEnd{end.RowCount, end.Truncated}, nil
 }
-
-// sampleRows are looked at for the width of columns; what comes later may be wider.
-const sampleRows = 500
-
-// printTable prints rows in columns, as they come after the first few hundred.
-func printTable(out io.Writer, response *http.Response, _ string, progress *progress) (resultEnd, error) {
-	rows, err := connect.ReadRows(response.Body)
-	if err != nil {
-		return resultEnd{}, err
-	}
-	t := newResultTable(out, rows.Columns())
-	for rows.Next() {
-		progress.row()
-		t.add(rows.Values(), progress.stop)
-	}
-	progress.stop()
-	if err := rows.Err(); err != nil {
-		return resultEnd{}, err
-	}
-	t.end(rows.RowCount())
-	return resultEnd{rows.RowCount(), rows.Truncated()}, t.err
-}
-
-// A resultTable lays out rows.
-type resultTable struct {
-	out     io.Writer
-	columns []connect.Column
-	widths  []int
-	sample  [][]string
-	begun   bool
-	err     error
-}
-
-func newResultTable(out io.Writer, columns []connect.Column) *resultTable {
-	t := &resultTable{out: out, columns: columns}
-	for _, column := range columns {
-		t.widths = append(t.widths, width(printable(column.Name)))
-	}
-	return t
-}
-
-// add prints a row, or keeps it until there are enough to see how wide columns are. Before
-// anything is printed, whatever else is on the terminal has to go.
-func (t *resultTable) add(values []any, before func()) {
-	cells := make([]string, len(values))
-	for i, value := range values {
-		cells[i] = cell(value)
-	}
-	if t.begun {
-		t.line(cells)
-		return
-	}
-	t.sample = append(t.sample, cells)
-	if len(t.sample) == sampleRows {
-		before()
-		t.begin()
-	}
-}
-
-func (t *resultTable) begin() {
-	t.begun = true
-	for _, cells := range t.sample {
-		for i, text := range cells {
-			t.widths[i] = max(t.widths[i], width(text))
-		}
-	}
-	names, rules := make([]string, len(t.columns)), make([]string, len(t.columns))
-	for i, column := range t.columns {
-		names[i], rules[i] = printable(column.Name), strings.Repeat("─", t.widths[i])
-	}
-	t.line(names)
-	t.line(rules)
-	for _, cells := range t.sample {
-		t.line(cells)
-	}
-	t.sample = nil
-}
-
-func (t *resultTable) line(cells []string) {
-	var b strings.Builder
-	for i, text := range cells {
-		if i > 0 {
-			b.WriteString("  ")
-		}
-		space := strings.Repeat(" ", max(t.widths[i]-width(text), 0))
-		if t.isNumber(i) {
-			b.WriteString(space + text)
-		} else {
-			b.WriteString(text + space)
-		}
-	}
-	if _, err := io.WriteString(t.out, strings.TrimRight(b.String(), " ")+"\n"); err != nil && t.err == nil {
-		t.err = fmt.Errorf("print the result: %w", err)
-	}
-}
-
-func (t *resultTable) isNumber(column int) bool {
-	switch t.columns[column].Type {
-	case "smallint", "integer", "bigint", "numeric", "real", "double precision":
-		return true
-	}
-	return false
-}
-
-func (t *resultTable) end(rows int64) {
-	if !t.begun {
-		t.begin()
-	}
-	word := "rows"
-	if rows == 1 {
-		word = "row"
-	}
-	if _, err := fmt.Fprintf(t.out, "(%d %s)\n", rows, word); err != nil && t.err == nil {
-		t.err = fmt.Errorf("print the result: %w", err)
-	}
-}
-
-// cell is a value as it can be shown on one line of a terminal.
-func cell(value any) string {
-	switch v := value.(type) {
-	case nil:
-		return "NULL"
-	case string:
-		return printable(strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(v))
-	case fmt.Stringer:
-		return printable(v.String())
-	}
-	return printable(fmt.Sprint(value))
-}
-
-// width is how many places a text takes, as far as characters can be counted.
-func width(text string) int { return utf8.RuneCountInString(text) }

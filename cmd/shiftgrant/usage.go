@@ -18,6 +18,7 @@ const (
 	exitSignIn      = 3
 	exitRefused     = 4
 	exitNotWhole    = 5
+	exitTimedOut    = 124 // as timeout(1) has it
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -48,12 +49,23 @@ func exitCode(err error) int {
 		return exitSignIn
 	case errors.Is(err, errNotWhole):
 		return exitNotWhole
+	case errors.Is(err, errTimedOut):
+		return exitTimedOut
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case isRefusal(err):
 		return exitRefused
 	}
 	return exitFailed
+}
+
+// explainInterrupt leaves out what was interrupted: who did it knows.
+func explainInterrupt(ctx context.Context, err error) error {
+	var statement *interruptedError
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.As(err, &statement) {
+		return errors.New("interrupted")
+	}
+	return err
 }
 
 // explainUsage makes every fault of a command line a usageError, for a command and those beneath.

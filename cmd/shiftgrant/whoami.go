@@ -63,7 +63,7 @@ func (i whoIs) print(w io.Writer) {
 		{"warehouse", i.Warehouse},
 		{"database user", i.DatabaseUser},
 		{"may", strings.Join(i.Scopes, " ")},
-		{"profile", i.Profile + ", kept in the " + i.KeptIn},
+		{"profile", i.Profile + ", kept in " + place(i.KeptIn)},
 	} {
 		if line.value != "" {
 			fmt.Fprintf(w, "%-14s %s\n", line.name, printable(line.value))

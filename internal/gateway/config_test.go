@@ -142,6 +142,8 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		{"audience of an upstream's token", "      role_arn", "      assertion: upstream\n      audience: other\n      role_arn", ":15:", "client id"},
 		{"assertion that is none", "      role_arn", "      assertion: mine\n      role_arn", ":14:", "gateway, upstream"},
 		{"a shared password for people", ownRole, "      chain: secret\n      secret_arn: arn:aws:secretsmanager:eu-central-1:1:secret:s\n    host: h\n    credentials: [database]", ":", "everybody has the same password"},
+		{"a person's Entra token for tools", ownRole, "      chain: entra\n    host: h\n    credentials: [database]", ":", "let tools sign in to Entra ID"},
+		{"AWS keys without people's role", ownRole, "      chain: identity_center\n    host: h\n    credentials: [aws, database]", ":", "give those too, or leave aws out"},
 		{"endpoint without TLS", "    database: dev", "    database: dev\n    data_api_endpoint: http://api.example", ":13:", "not an https URL"},
 		{"unknown result format", "    database: dev", "    database: dev\n    result_format: xml", ":13:", "csv, json"},
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/internal/door/credentials"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
+	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
@@ -59,11 +60,18 @@ func (c *connector) handOut() (credentials.Warehouse, error) {
 	}
 	if slices.Contains(w.Credentials, credentials.Database) {
 		warehouse.Login = func(ctx context.Context, person grant.Person) (identity.Login, error) {
+			asked := c.tenant.now()
 			provider, err := c.login(chain, subjectOf(person), handedOutLife)
 			if err != nil {
 				return identity.Login{}, err
 			}
-			return provider.Login(ctx, true)
+			given, err := provider.Login(ctx, true)
+			if given.Token != nil && given.Token.Type == identity.ExternalToken {
+				// The gateway's own connections outlive the assertion that opened them; this one has yet to
+				// open any.
+				given.Expires = asked.Add(issuer.MaxAssertionLifetime)
+			}
+			return given, err
 		}
 	}
 	return warehouse, nil
@@ -78,12 +86,18 @@ func (w *Warehouse) checkCredentials(path string) error {
 		if kind == credentials.Database && w.Host == "" {
 			return &keyError{path + ".host", "give the warehouse's endpoint: credentials has database, and that is where they are for"}
 		}
-		if kind == credentials.AWS && w.Identity.SessionRole() == "" {
-			return &keyError{fmt.Sprintf("%s.credentials[%d]", path, i), "people have no AWS credentials with this identity chain"}
-		}
 	}
-	if len(w.Credentials) > 0 && w.Identity.Shared() {
-		return &keyError{path + ".credentials", "with chain: " + w.Identity.Chain + " everybody has the same password: it is not given to people"}
+	if len(w.Credentials) == 0 {
+		return nil
+	}
+	at := path + ".credentials"
+	switch i := w.Identity; {
+	case i.Shared():
+		return &keyError{at, "with chain: " + i.Chain + " everybody has the same password: it is not given to people"}
+	case i.Chain == "entra":
+		return &keyError{at, "with chain: entra people's own tokens of Entra ID open the warehouse, and those are not given away: let tools sign in to Entra ID themselves"}
+	case i.Centered() && i.PeopleRoleARN == "" && slices.Contains(w.Credentials, credentials.AWS):
+		return &keyError{at, "people have no AWS credentials without application and people_role_arn: give those too, or leave aws out"}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,11 +23,13 @@ import (
 )
 
 // The environment that makes this test a process that uses a login: the folder, the issuer's
-// address, and whether it is killed between the answer and writing it down.
+// address, whether it is killed between the answer and writing it down, and how often it refreshes
+// although it need not.
 const (
 	childFolder = "LOGIN_TEST_FOLDER"
 	childIssuer = "LOGIN_TEST_ISSUER"
 	childDies   = "LOGIN_TEST_DIES"
+	childRenews = "LOGIN_TEST_RENEWS"
 )
 
 func TestMain(m *testing.M) {
@@ -40,8 +43,12 @@ func TestMain(m *testing.M) {
 func useLogin(folder string) {
 	session := &login.Session{Shelf: &login.Shelf{Folder: folder}, Issuer: remote{}, Now: time.Now, HTTP: http.DefaultClient}
 	err := session.Open("work")
+	var tokens connect.Tokens
 	if err == nil {
-		_, err = session.Token(context.Background())
+		tokens, err = session.Token(context.Background())
+	}
+	for renews, _ := strconv.Atoi(os.Getenv(childRenews)); err == nil && renews > 0; renews-- {
+		tokens, err = session.Renew(context.Background(), tokens.Access)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -159,6 +166,50 @@ func TestAProcessKilledBeforeItWroteLosesNothing(t *testing.T) {
 	kept, err = shelf.Load("work")
 	if err != nil || kept.Tokens.Refresh != "refresh-1" || gateway.ended {
 		t.Errorf("kept %q, ended %v, %v; want refresh-1 of a login that goes on", kept.Tokens.Refresh, gateway.ended, err)
+	}
+}
+
+// Twenty processes refresh again and again, and as many as can be are killed at whatever they are
+// doing: asking, writing, holding the lock.
+func TestProcessesThatAreKilledAtAnyMomentLoseNothing(t *testing.T) {
+	t.Parallel()
+	shelf, gateway, environment := world(t)
+	environment = append(environment, childRenews+"=40")
+	var killed atomic.Int32
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			for round := range 4 {
+				process := start(t, environment)
+				if round < 3 {
+					time.Sleep(time.Duration(5+(i*37+round*61)%90) * time.Millisecond)
+					_ = process.Process.Kill() // it may have ended
+				}
+				err := process.Wait()
+				switch ended := process.ProcessState.Sys().(syscall.WaitStatus); {
+				case ended.Signaled():
+					killed.Add(1)
+				case err != nil:
+					t.Errorf("process %d, round %d: %v", i, round, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := start(t, environment).Wait(); err != nil {
+		t.Error(err)
+	}
+	kept, err := shelf.Load("work")
+	if err != nil || gateway.ended || kept.Tokens.Refresh != fmt.Sprintf("refresh-%d", gateway.generation) {
+		t.Errorf("kept %q of generation %d, ended %t, %v", kept.Tokens.Refresh, gateway.generation, gateway.ended, err)
+	}
+	left, err := filepath.Glob(filepath.Join(shelf.Folder, ".new-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	t.Logf("%d processes were killed among %d refreshes", killed.Load(), gateway.refreshed)
+	if killed.Load() < 10 || gateway.refreshed < 50 {
+		t.Errorf("%d processes were killed among %d refreshes: the test shows little", killed.Load(), gateway.refreshed)
 	}
 }
 

@@ -112,6 +112,16 @@ func (s *Shelf) Lock(ctx context.Context, profile string) (unlock func(), err er
 
 // Load finds a login with its tokens, or returns ErrNone.
 func (s *Shelf) Load(profile string) (Login, error) {
+	l, err := s.Describe(profile)
+	if err == nil && l.KeptIn == InKeyring {
+		return s.fromKeyring(l)
+	}
+	return l, err
+}
+
+// Describe finds a login, or returns ErrNone. It does not ask the keyring, so the tokens that are there
+// are missing.
+func (s *Shelf) Describe(profile string) (Login, error) {
 	if err := CheckProfile(profile); err != nil {
 		return Login{}, err
 	}
@@ -133,9 +143,6 @@ func (s *Shelf) Load(profile string) (Login, error) {
 	var l Login
 	if err := json.Unmarshal(content, &l); err != nil || l.Profile != profile {
 		return Login{}, fmt.Errorf("the file %s is damaged: remove it and sign in again", path)
-	}
-	if l.KeptIn == InKeyring {
-		return s.fromKeyring(l)
 	}
 	return l, nil
 }
@@ -191,16 +198,29 @@ func (s *Shelf) Save(l Login) error {
 	if err != nil {
 		return fmt.Errorf("encode the login: %w", err)
 	}
-	if err := replace(s.path(l.Profile), append(content, '\n')); err != nil {
+	if err := replace(s.path(l.Profile), append(content, '\n'), s.unfinished(l.Profile)); err != nil {
 		return fmt.Errorf("save the login: %w", err)
 	}
+	s.tidy(l.Profile)
 	return nil
+}
+
+// unfinished is the pattern of the files in which a login is written. No profile's name has a tilde.
+func (s *Shelf) unfinished(profile string) string { return ".new-" + profile + "~*" }
+
+// tidy removes what processes left that were killed while they wrote: it may hold tokens. The caller
+// holds the lock, so nobody is writing.
+func (s *Shelf) tidy(profile string) {
+	left, _ := filepath.Glob(filepath.Join(s.Folder, s.unfinished(profile)))
+	for _, path := range left {
+		_ = os.Remove(path) // the next to write tries again
+	}
 }
 
 // replace writes a file so that there is the old one or the new one at every moment, and the new
 // one after a power cut too.
-func replace(path string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+func replace(path string, content []byte, pattern string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), pattern) // 0600
 	if err != nil {
 		return err
 	}
@@ -233,6 +253,7 @@ func (s *Shelf) Delete(l Login) error {
 			return fmt.Errorf("remove the tokens from the keyring: %w", err)
 		}
 	}
+	s.tidy(l.Profile)
 	if err := os.Remove(s.path(l.Profile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the login: %w", err)
 	}

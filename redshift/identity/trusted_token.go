@@ -12,8 +12,9 @@ import (
 
 const (
 	identityCenterProvider = "AwsIdc"
-	externalToken          = "EXT_JWT"
 	subjectToken           = "SUBJECT_TOKEN"
+	// ExternalToken is the type of a token that Redshift takes once.
+	ExternalToken = "EXT_JWT"
 )
 
 // TrustedTokenConfig says how one person's assertions open Redshift's port.
@@ -49,7 +50,7 @@ func (t *TrustedToken) Login(ctx context.Context, _ bool) (Login, error) {
 		return Login{}, &redshift.AccessError{Step: "log in to the database", Err: fmt.Errorf("make the assertion: %w", err)}
 	}
 	return Login{
-		Token:   &Token{Value: assertion, IdentityProvider: identityCenterProvider, Type: externalToken, Namespace: t.config.Namespace},
+		Token:   &Token{Value: assertion, IdentityProvider: identityCenterProvider, Type: ExternalToken, Namespace: t.config.Namespace},
 		Expires: t.now().Add(connectionLife),
 	}, nil
 }

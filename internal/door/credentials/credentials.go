@@ -280,8 +280,9 @@ type login struct {
 
 	Token            string `json:"token,omitempty"`
 	TokenType        string `json:"token_type,omitempty"`         // EXT_JWT, SUBJECT_TOKEN
-	IdentityProvider string `json:"identity_provider,omitempty"`  // AwsIdc, AzureAD
+	IdentityProvider string `json:"identity_provider,omitempty"`  // AwsIdc
 	Namespace        string `json:"identity_namespace,omitempty"` // where there are several identity providers
+	SingleUse        bool   `json:"single_use,omitempty"`         // the token is for one connection
 
 	Authority string    `json:"certificate_authority,omitempty"`
 	ExpiresAt time.Time `json:"expires_at"`
@@ -300,6 +301,7 @@ func (d *Door) giveLogin(ctx context.Context, access *grant.Access, warehouse Wa
 	detail := " for " + given.User
 	if token := given.Token; token != nil {
 		answer.Token, answer.TokenType, answer.IdentityProvider, answer.Namespace = token.Value.Reveal(), token.Type, token.IdentityProvider, token.Namespace
+		answer.SingleUse = token.Type == identity.ExternalToken
 		detail = " as a token of " + token.IdentityProvider
 	}
 	if err := d.record(ctx, access, Database, given.Expires, detail); err != nil {

@@ -56,6 +56,13 @@ func (f *fake) login(_ context.Context, person grant.Person) (identity.Login, er
 	return identity.Login{User: "IAM:" + person.DatabaseUser, Password: secret.New("password-secret"), Expires: expires}, f.chain
 }
 
+// token is a login of a kind that Identity Center knows; the warehouse's name says which.
+func (f *fake) token(kind string) func(context.Context, grant.Person) (identity.Login, error) {
+	return func(context.Context, grant.Person) (identity.Login, error) {
+		return identity.Login{Token: &identity.Token{Value: secret.New("token-secret"), IdentityProvider: "AwsIdc", Type: kind, Namespace: "idc"}, Expires: expires}, f.chain
+	}
+}
+
 func accessOf(warehouse string, limits grant.Limits, scopes ...string) *grant.Access {
 	return &grant.Access{
 		Grant:  grant.Grant{ID: "gra_1", Tenant: "default", AppID: "cli", PersonID: "per_1", Warehouse: warehouse, Scopes: scopes, Limits: limits},
@@ -70,6 +77,8 @@ func serve(t *testing.T, f *fake) http.Handler {
 		Warehouses: map[string]credentials.Warehouse{
 			"sales":   {Region: "eu-central-1", Host: "sales.example:5440", Database: "dev", Authority: "PEM", Keys: f.keys, Login: f.login},
 			"ledger":  {Region: "eu-central-1", Host: "ledger.example", Database: "dev", Login: f.login},
+			"center":  {Region: "eu-central-1", Host: "center.example", Database: "dev", Login: f.token("EXT_JWT")},
+			"hourly":  {Region: "eu-central-1", Host: "hourly.example", Database: "dev", Login: f.token("SUBJECT_TOKEN")},
 			"private": {},
 		},
 		Now: func() time.Time { return expires.Add(-15 * time.Minute) },
@@ -86,6 +95,8 @@ func newFake() *fake {
 	return &fake{access: map[string]*grant.Access{
 		"sales":     accessOf("sales", grant.Limits{ReadOnly: true}, "sql:read", "warehouse:sales", "credentials"),
 		"ledger":    accessOf("ledger", grant.Limits{}, "sql:read", "warehouse:ledger", "credentials"),
+		"center":    accessOf("center", grant.Limits{}, "sql:read", "warehouse:center", "credentials"),
+		"hourly":    accessOf("hourly", grant.Limits{}, "sql:read", "warehouse:hourly", "credentials"),
 		"private":   accessOf("private", grant.Limits{}, "sql:read", "warehouse:private", "credentials"),
 		"read":      accessOf("sales", grant.Limits{}, "sql:read", "warehouse:sales"),
 		"nowhere":   accessOf("", grant.Limits{}, "openid", "credentials"),
@@ -120,14 +131,16 @@ func TestCredentialsAreThePersons(t *testing.T) {
 		{"sales", `{"kind":"aws"}`, `{"kind":"aws","warehouse":"sales","region":"eu-central-1","access_key_id":"ASIAalice","secret_access_key":"key-secret","session_token":"session-secret","expires_at":"2026-11-23T22:00:00Z"}`},
 		{"sales", `{"kind":"database","warehouse":"sales"}`, `{"kind":"database","warehouse":"sales","host":"sales.example","port":5440,"database":"dev","user":"IAM:alice","password":"password-secret","certificate_authority":"PEM","expires_at":"2026-11-23T22:00:00Z"}`},
 		{"ledger", `{"kind":"database"}`, `{"kind":"database","warehouse":"ledger","host":"ledger.example","port":5439,"database":"dev","user":"IAM:alice","password":"password-secret","expires_at":"2026-11-23T22:00:00Z"}`},
+		{"center", `{"kind":"database"}`, `{"kind":"database","warehouse":"center","host":"center.example","port":5439,"database":"dev","token":"token-secret","token_type":"EXT_JWT","identity_provider":"AwsIdc","identity_namespace":"idc","single_use":true,"expires_at":"2026-11-23T22:00:00Z"}`},
+		{"hourly", `{"kind":"database"}`, `{"kind":"database","warehouse":"hourly","host":"hourly.example","port":5439,"database":"dev","token":"token-secret","token_type":"SUBJECT_TOKEN","identity_provider":"AwsIdc","identity_namespace":"idc","expires_at":"2026-11-23T22:00:00Z"}`},
 	} {
 		answer, content := ask(handler, row.token, row.body)
 		if answer.StatusCode != http.StatusOK || content != row.want+"\n" || answer.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s with token %s: %d %s", row.body, row.token, answer.StatusCode, content)
 		}
 	}
-	if len(f.auditOf) != 3 {
-		t.Fatalf("%d records, want 3", len(f.auditOf))
+	if len(f.auditOf) != 5 {
+		t.Fatalf("%d records, want 5", len(f.auditOf))
 	}
 	record, err := json.Marshal(f.auditOf)
 	if err != nil || strings.Contains(string(record), "secret\"") || strings.Contains(string(record), "-secret") {
