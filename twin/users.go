@@ -18,7 +18,7 @@ import (
 // password is in a secret.
 func (t *Twin) addUsers(ctx context.Context, config Config) error {
 	for _, provider := range []postgres.IdentityProvider{
-		{Name: "idc", Type: postgres.AWSIDC, Namespace: IdentityNamespace, Application: RedshiftApplicationARN, IAMRole: "arn:aws:iam::" + Account + ":role/redshift-idc"},
+		{Name: "idc", Type: postgres.AWSIDC, Namespace: IdentityNamespace, Application: RedshiftApplicationARN, IAMRole: IdentityRoleARN},
 		{Name: "entra", Type: postgres.Azure, Namespace: EntraNamespace, Issuer: cmp.Or(config.EntraIssuer, t.IdPIssuer()), Audience: []string{cmp.Or(config.EntraAudience, ClientID)}},
 	} {
 		if err := t.Postgres.PutIdentityProvider(ctx, provider); err != nil {

@@ -122,7 +122,7 @@ func newSecrets(config Config, registry *sigv4.Registry) *secretsmanager.Server 
 func newControlPlane(config Config, registry *sigv4.Registry, center *identitycenter.Center, endpoint func() (string, int)) *controlplane.Server {
 	return controlplane.New(controlplane.Config{
 		Registry: registry, Account: Account, Region: Region, Clusters: []string{Cluster}, Workgroups: []string{Workgroup},
-		Database: Database, Endpoint: endpoint, Center: center,
+		Database: Database, Endpoint: endpoint, Center: center, Namespace: IdentityNamespace, IdentityRole: IdentityRoleARN,
 		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared", PartnerRoleName: "shared", StaffRoleName: "shared"}, Now: config.Now,
 	})
 }

@@ -39,6 +39,9 @@ type Service struct {
 	Script     *script.Script
 }
 
+// Names are those of the operations.
+func (s *Service) Names() []string { return slices.Sorted(maps.Keys(s.Operations)) }
+
 // An Error is a refusal with AWS's type. Members are those that the type has besides a message.
 type Error struct {
 	Status  int
@@ -102,7 +105,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	name := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), s.Target)
 	run, known := s.Operations[name]
 	if !known {
-		return nil, Refuse("UnknownOperationException", "the twin knows %s", strings.Join(slices.Sorted(maps.Keys(s.Operations)), ", "))
+		return nil, Refuse("UnknownOperationException", "the twin knows %s", strings.Join(s.Names(), ", "))
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

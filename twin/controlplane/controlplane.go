@@ -50,6 +50,8 @@ type Config struct {
 	Endpoint func() (host string, port int)
 	// Center is the Identity Center in which Redshift's applications are made; nil knows none.
 	Center *identitycenter.Center
+	// Namespace and IdentityRole are those of the applications that Center has from the start.
+	Namespace, IdentityRole string
 	// UserTag is the session tag that names the database user.
 	UserTag string
 	// RoleUsers are the database users of roles, by the role's name: where AWS derives
@@ -73,6 +75,7 @@ type Server struct {
 	tokens map[string]authToken
 
 	applications map[string]application // by ARN
+	made         int
 }
 
 type given struct {
@@ -88,7 +91,13 @@ func New(config Config) *Server {
 	}
 	s := &Server{config: config, given: map[string][]given{}, tokens: map[string]authToken{}, applications: map[string]application{}}
 	s.provisioned, s.serverless = s.newProvisioned(), s.newServerless()
+	s.adopt()
 	return s
+}
+
+// Names are those of the operations of redshift, and of redshift-serverless.
+func (s *Server) Names() (provisioned, serverless []string) {
+	return s.provisioned.Names(), s.serverless.Names()
 }
 
 // ServeHTTP answers one call.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -78,20 +79,27 @@ func (s *Server) Register(mux *http.ServeMux) {
 	}
 }
 
+// paths are those of the operations; CreateTokenWithIAM shares CreateToken's.
+var paths = map[string]string{"/token": "CreateToken", "/client/register": "RegisterClient", "/device_authorization": "StartDeviceAuthorization"}
+
+func (s *Server) operations() map[string]func(r *http.Request, body []byte) (any, error) {
+	return map[string]func(*http.Request, []byte) (any, error){
+		"CreateToken": s.createToken, "CreateTokenWithIAM": s.createTokenWithIAM,
+		"RegisterClient": s.registerClient, "StartDeviceAuthorization": s.startDeviceAuthorization,
+	}
+}
+
+// Names are those of the operations.
+func (s *Server) Names() []string { return slices.Sorted(maps.Keys(s.operations())) }
+
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var operation string
-	var run func(r *http.Request, body []byte) (any, error)
-	switch {
-	case r.URL.Path == "/token" && r.URL.Query().Get("aws_iam") == "t":
-		operation, run = "CreateTokenWithIAM", s.createTokenWithIAM
-	case r.URL.Path == "/token":
-		operation, run = "CreateToken", s.createToken
-	case r.URL.Path == "/client/register":
-		operation, run = "RegisterClient", s.registerClient
-	case r.URL.Path == "/device_authorization":
-		operation, run = "StartDeviceAuthorization", s.startDeviceAuthorization
-	default:
+	operation := paths[r.URL.Path]
+	if r.URL.Path == "/token" && r.URL.Query().Get("aws_iam") == "t" {
+		operation = "CreateTokenWithIAM"
+	}
+	run, known := s.operations()[operation]
+	if !known {
 		s.pages.ServeHTTP(w, r)
 		return
 	}
