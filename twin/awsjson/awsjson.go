@@ -65,6 +65,19 @@ func (e Epoch) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "%.3f", float64(time.Time(e).UnixMilli())/1000), nil
 }
 
+// Texts is a string or an array of strings, which policies allow alike.
+type Texts []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Texts) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*t = Texts{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(t))
+}
+
 // Bind makes an operation of a function with a typed request.
 func Bind[Request any](run func(context.Context, sigv4.Credential, Request) (any, error)) Operation {
 	return func(ctx context.Context, caller sigv4.Credential, body []byte) (any, error) {
