@@ -198,6 +198,9 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		return nil, fmt.Errorf("sts: %w", err)
 	}
 	t.IAM = iam.New(iam.Config{STS: t.STS, Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
+	t.Registry.Allows = func(caller sigv4.Credential, action string) bool {
+		return caller.Account != Account || t.IAM.Allows(caller.RoleName, action)
+	}
 	front, err := newFrontPage(t.url, t.WireAddress)
 	if err != nil {
 		return nil, err
@@ -209,8 +212,8 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		return nil, errors.Join(err, t.Postgres.Close())
 	}
 	t.Secrets = newSecrets(config, t.Registry)
-	t.DataAPI = newDataAPI(config, t.Registry, t.warehouse(), t.Secrets)
-	t.Passwords = newControlPlane(config, t.Registry, t.Center, t.endpoint)
+	t.DataAPI = newDataAPI(config, t.Registry, t.warehouse(), t.Secrets, t.IAM)
+	t.Passwords = newControlPlane(config, t.Registry, t.Center, t.IAM, t.endpoint)
 	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	t.KMS.CreateKey(keyID, nil)
 	if _, err := t.KMS.CreateSigningKey(signingKeyID); err != nil {

@@ -57,6 +57,8 @@ type Config struct {
 	// RoleUsers are the database users of roles, by the role's name: where AWS derives
 	// "IAMR:<role>", which is everybody's who has the role.
 	RoleUsers map[string]string
+	// Otherwise says which other roles have a database user of that name; nil says none.
+	Otherwise func(role string) bool
 	Now       func() time.Time // nil is time.Now
 }
 
@@ -121,6 +123,9 @@ func (l login) nextRefresh() time.Time { return l.expires.Add(-5 * time.Minute) 
 // roleLogin is a password for the database user that stands for the caller's role.
 func (s *Server) roleLogin(caller sigv4.Credential, action, seconds string) (login, error) {
 	user, known := s.config.RoleUsers[caller.RoleName]
+	if !known && s.config.Otherwise != nil && s.config.Otherwise(caller.RoleName) {
+		user, known = "IAMR:"+caller.RoleName, true
+	}
 	if !known {
 		return login{}, awsjson.Refuse("AccessDeniedException", "User: %s is not authorized to perform: %s", caller.ARN(), action)
 	}
