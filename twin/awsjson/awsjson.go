@@ -82,19 +82,22 @@ func (t *Texts) UnmarshalJSON(data []byte) error {
 func Bind[Request any](run func(context.Context, sigv4.Credential, Request) (any, error)) Operation {
 	return func(ctx context.Context, caller sigv4.Credential, body []byte) (any, error) {
 		var request Request
-		if err := Decode(body, &request); err != nil {
-			return nil, err
+		if refused := Decode(body, &request); refused != nil {
+			return nil, refused
 		}
 		return run(ctx, caller, request)
 	}
 }
 
 // Decode reads a request strictly.
-func Decode(body []byte, into any) error {
+func Decode(body []byte, into any) *Error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return Refuse("SerializationException", "the body is not a request of this operation: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Refuse("SerializationException", "there is something behind the request")
 	}
 	return nil
 }

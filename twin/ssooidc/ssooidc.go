@@ -7,7 +7,6 @@
 package ssooidc
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -185,10 +184,8 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 func decode(body []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return invalid("the body is not a request of this operation: %s", strings.TrimPrefix(err.Error(), "json: "))
+	if err := awsjson.Decode(body, into); err != nil {
+		return invalid("%s", err.Message)
 	}
 	return nil
 }
