@@ -42,6 +42,10 @@ const (
 	StaffRoleName = "shiftgrant-staff"
 	StaffRoleARN  = "arn:aws:iam::" + Account + ":role/" + StaffRoleName
 
+	// IdentityRoleARN is the role as which Redshift asks Identity Center.
+	IdentityRoleName = "redshift-identity-center"
+	IdentityRoleARN  = "arn:aws:iam::" + Account + ":role/" + IdentityRoleName
+
 	// InstanceARN is Identity Center's, ApplicationARN the customer's own application in it, by which
 	// the gateway gets identity contexts, RedshiftApplicationARN the one that stands for Redshift, and
 	// TrustedTokenIssuerARN what stands for the gateway.
@@ -159,6 +163,7 @@ func newSTS(config Config, idpIssuer string, registry *sigv4.Registry, center *i
 		Roles: []sts.Role{
 			{Name: PeopleRoleName, ID: "AROATWINPEOPLE0000000", TrustPolicy: peopleTrust},
 			{Name: PartnerRoleName, ID: "AROATWINPARTNER000000", TrustPolicy: partnerTrust},
+			{Name: IdentityRoleName, ID: "AROATWINREDSHIFT00000", TrustPolicy: redshiftTrust},
 			{Name: StaffRoleName, ID: "AROATWINSTAFF00000000", TrustPolicy: trustPolicy(idpIssuer, ClientID)},
 		},
 		Providers: []sts.Provider{{URL: idpIssuer, ClientIDs: []string{ClientID}}},
@@ -212,6 +217,16 @@ const peopleTrust = `{
     "Effect": "Allow",
     "Principal": {"AWS": "` + GatewayRoleARN + `"},
     "Action": ["sts:AssumeRole", "sts:SetContext", "sts:TagSession", "sts:SetSourceIdentity"]
+  }]
+}`
+
+// redshiftTrust lets Redshift itself use the role.
+const redshiftTrust = `{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"Service": ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]},
+    "Action": ["sts:AssumeRole", "sts:SetContext"]
   }]
 }`
 

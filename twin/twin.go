@@ -1,5 +1,5 @@
 // Package twin plays the world outside of the gateway, on this machine: the company's identity
-// provider, AWS STS, IAM Identity Center, Secrets Manager, KMS, Redshift's control plane and Data API
+// provider, AWS STS, IAM, IAM Identity Center, Secrets Manager, KMS, Redshift's control plane and Data API
 // on one port, and Redshift's own protocol on another, over a real PostgreSQL.
 //
 // It is a stand-in for development and tests, no production system, and is made so that
@@ -8,6 +8,11 @@
 // strict. A token that AWS would refuse is refused here, for the same reason and in the same
 // words; where AWS is vague, the twin takes the stricter reading. So a gateway that works
 // here has had its signatures, claims, trust policy and rights checked by somebody.
+//
+// In a test start it with twintest.Start(t), which ends it with the test; that function is in package
+// twin/twintest, so that programs which play with the twin do not link package testing. Programs call
+// Start and Close, and everybody else runs `shiftgrant twin`. docs/twin.md lists what is played, and
+// how to break it.
 //
 // What it cannot show is listed in docs/verified.md: real policies beyond the role's trust,
 // real limits, real latency.
@@ -21,6 +26,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -58,6 +64,9 @@ type Config struct {
 	WireListen string
 	// Dir keeps the database from one start to the next; empty is a temporary folder.
 	Dir string
+	// AuthorityFile gets the certificate that clients of Redshift's port have to trust, before anything
+	// is answered; empty writes none. It is left behind.
+	AuthorityFile string
 	// PostgresBin is the folder of initdb and postgres; empty searches.
 	PostgresBin string
 
@@ -83,6 +92,9 @@ type Config struct {
 	// Now is the clock of all parts; nil is time.Now.
 	Now func() time.Time
 }
+
+// ErrAuthorityFile says that the certificate could not be written.
+var ErrAuthorityFile = errors.New("write the certificate")
 
 // Twin is a running twin. Its parts can be told to misbehave.
 type Twin struct {
@@ -186,6 +198,9 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		return nil, fmt.Errorf("sts: %w", err)
 	}
 	t.IAM = iam.New(iam.Config{STS: t.STS, Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
+	t.Registry.Allows = func(caller sigv4.Credential, action string) bool {
+		return caller.Account != Account || t.IAM.Allows(caller.RoleName, action)
+	}
 	front, err := newFrontPage(t.url, t.WireAddress)
 	if err != nil {
 		return nil, err
@@ -197,8 +212,8 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 		return nil, errors.Join(err, t.Postgres.Close())
 	}
 	t.Secrets = newSecrets(config, t.Registry)
-	t.DataAPI = newDataAPI(config, t.Registry, t.warehouse(), t.Secrets)
-	t.Passwords = newControlPlane(config, t.Registry, t.Center, t.endpoint)
+	t.DataAPI = newDataAPI(config, t.Registry, t.warehouse(), t.Secrets, t.IAM)
+	t.Passwords = newControlPlane(config, t.Registry, t.Center, t.IAM, t.endpoint)
 	t.KMS = kms.New(kms.Config{Registry: t.Registry, Region: Region, Account: Account, Now: config.Now})
 	t.KMS.CreateKey(keyID, nil)
 	if _, err := t.KMS.CreateSigningKey(signingKeyID); err != nil {
@@ -228,6 +243,11 @@ func (t *Twin) openPort(ctx context.Context, config Config) error {
 	certificate, _, authority, err := wire.NewCertificate(time.Now())
 	if err != nil {
 		return errors.Join(err, listener.Close())
+	}
+	if config.AuthorityFile != "" {
+		if err := os.WriteFile(config.AuthorityFile, authority, 0o644); err != nil {
+			return errors.Join(fmt.Errorf("%w: %w", ErrAuthorityFile, err), listener.Close())
+		}
 	}
 	t.authority = authority
 	t.native = &native{keys: jwks.New(config.Now), now: config.Now}

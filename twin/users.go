@@ -18,7 +18,7 @@ import (
 // password is in a secret.
 func (t *Twin) addUsers(ctx context.Context, config Config) error {
 	for _, provider := range []postgres.IdentityProvider{
-		{Name: "idc", Type: postgres.AWSIDC, Namespace: IdentityNamespace, Application: RedshiftApplicationARN, IAMRole: "arn:aws:iam::" + Account + ":role/redshift-idc"},
+		{Name: "idc", Type: postgres.AWSIDC, Namespace: IdentityNamespace, Application: RedshiftApplicationARN, IAMRole: IdentityRoleARN},
 		{Name: "entra", Type: postgres.Azure, Namespace: EntraNamespace, Issuer: cmp.Or(config.EntraIssuer, t.IdPIssuer()), Audience: []string{cmp.Or(config.EntraAudience, ClientID)}},
 	} {
 		if err := t.Postgres.PutIdentityProvider(ctx, provider); err != nil {
@@ -57,9 +57,11 @@ func (w warehouse) Connect(ctx context.Context, user, database string) (*pgconn.
 	return w.Server.Connect(ctx, user, database)
 }
 
-// admit makes the user of somebody whom an identity provider brings. Other names with a colon, such as
-// those of roles in AWS, are nobody's business here.
+// admit makes the user of somebody whom an identity provider brings, and that of a role in AWS.
 func (w warehouse) admit(ctx context.Context, namespace, name string) error {
+	if namespace == "IAMR" {
+		return w.MakeUser(ctx, namespace+":"+name)
+	}
 	providers, err := w.IdentityProviders(ctx)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/awsjson"
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
+	"github.com/shiftgrant/shiftgrant/twin/iam"
 	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/postgres"
 	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
@@ -21,7 +22,7 @@ import (
 
 // newDataAPI puts the Data API in front of the database, as the one cluster and the one workgroup of
 // the account.
-func newDataAPI(config Config, registry *sigv4.Registry, database warehouse, secrets *secretsmanager.Server) *dataapi.Handler {
+func newDataAPI(config Config, registry *sigv4.Registry, database warehouse, secrets *secretsmanager.Server, policies *iam.Server) *dataapi.Handler {
 	return dataapi.New(dataapi.Config{
 		Authenticator: authenticator{sigv4.Verifier{
 			Registry: registry, Region: Region, Service: "redshift-data", Now: config.Now,
@@ -30,10 +31,13 @@ func newDataAPI(config Config, registry *sigv4.Registry, database warehouse, sec
 		Workgroups: map[string]dataapi.Database{Workgroup: database},
 		Account:    Account,
 		Region:     Region,
-		Secret:     userOfSecret(secrets, database.Password),
-		Quotas:     config.Quotas,
-		Now:        config.Now,
-		Logger:     config.Logger,
+		Secret:     userOfSecret(secrets, policies, database.Password),
+		MayUse: func(caller dataapi.Caller, databaseUser string) bool {
+			return caller.Tags[userTag] == databaseUser && policies.Allows(caller.RoleName, "redshift:GetClusterCredentials")
+		},
+		Quotas: config.Quotas,
+		Now:    config.Now,
+		Logger: config.Logger,
 	})
 }
 
@@ -87,8 +91,11 @@ func (a authenticator) namespace(ctx context.Context) (string, error) {
 }
 
 // userOfSecret reads the secret in the caller's name, as the Data API does.
-func userOfSecret(secrets *secretsmanager.Server, password func(context.Context, string) (string, error)) func(dataapi.Caller, string) (string, error) {
+func userOfSecret(secrets *secretsmanager.Server, policies *iam.Server, password func(context.Context, string) (string, error)) func(dataapi.Caller, string) (string, error) {
 	return func(caller dataapi.Caller, arn string) (string, error) {
+		if !policies.Allows(caller.RoleName, "secretsmanager:GetSecretValue") {
+			return "", &dataapi.AuthError{Code: "AccessDeniedException", Message: "User is not authorized to perform: secretsmanager:GetSecretValue", Status: http.StatusBadRequest}
+		}
 		value, err := secrets.Value(sigv4.Credential{
 			Account: caller.Account, RoleARN: "arn:aws:iam::" + caller.Account + ":role/" + caller.RoleName, RoleName: caller.RoleName, SessionName: caller.SessionName,
 		}, arn)
@@ -119,11 +126,11 @@ func newSecrets(config Config, registry *sigv4.Registry) *secretsmanager.Server 
 
 // newControlPlane gives database passwords for the cluster, and for the workgroup, where everybody
 // with the role is one database user.
-func newControlPlane(config Config, registry *sigv4.Registry, center *identitycenter.Center, endpoint func() (string, int)) *controlplane.Server {
+func newControlPlane(config Config, registry *sigv4.Registry, center *identitycenter.Center, policies *iam.Server, endpoint func() (string, int)) *controlplane.Server {
 	return controlplane.New(controlplane.Config{
 		Registry: registry, Account: Account, Region: Region, Clusters: []string{Cluster}, Workgroups: []string{Workgroup},
-		Database: Database, Endpoint: endpoint, Center: center,
-		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared", PartnerRoleName: "shared", StaffRoleName: "shared"}, Now: config.Now,
+		Database: Database, Endpoint: endpoint, Center: center, Namespace: IdentityNamespace, IdentityRole: IdentityRoleARN,
+		UserTag: userTag, RoleUsers: map[string]string{RoleName: "shared", PartnerRoleName: "shared", StaffRoleName: "shared"}, Otherwise: policies.Made, Now: config.Now,
 	})
 }
 

@@ -23,9 +23,10 @@ func newTwin() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "twin",
 		Short: "Run the stand-in for an IdP, AWS and Redshift alone, for tests of your own",
-		Long: `Run the twin alone: a stand-in for a company's identity provider, AWS STS, IAM Identity
-Center, KMS, Secrets Manager, Redshift's control plane, its Data API and its own protocol, over a
-real PostgreSQL with sample data. Point AWS's clients at it with --endpoint-url.
+		Long: `Run the twin alone: a stand-in for a company's identity provider, AWS STS, IAM, IAM
+Identity Center, KMS, Secrets Manager, Redshift's control plane, its Data API and its own
+protocol, over a real PostgreSQL with sample data. Point AWS's clients at it with the variable
+AWS_ENDPOINT_URL or with --endpoint-url; docs/twin.md lists every operation.
 
 It is for development and tests, and serves loopback only: its passwords and keys are printed, and
 open nothing else. It trusts the tokens of one gateway, --issuer, which it asks for its keys.
@@ -85,7 +86,7 @@ func (o *twinOptions) check() error {
 func (o *twinOptions) config(logs io.Writer) (twin.Config, error) {
 	config := twin.Config{
 		Listen: "127.0.0.1:" + strconv.Itoa(o.port), WireListen: "127.0.0.1:" + strconv.Itoa(o.wirePort),
-		Issuer: o.issuer, GatewayRedirectURIs: o.redirects, PostgresBin: o.postgres,
+		Issuer: o.issuer, GatewayRedirectURIs: o.redirects, PostgresBin: o.postgres, AuthorityFile: o.authority,
 		Logger: gateway.NewLogger(gateway.Log{Level: o.level, Format: "text"}, logs),
 	}
 	if len(o.redirects) == 0 && o.issuer != "" {
@@ -115,14 +116,14 @@ func runTwin(ctx context.Context, options twinOptions, output, logs io.Writer) (
 	if errors.Is(err, postgres.ErrNotInstalled) {
 		return errors.New("PostgreSQL's server, which the twin needs, was not found: install it (Debian, Ubuntu: apt-get install postgresql), or give the folder of its initdb and postgres with --postgres")
 	}
+	if errors.Is(err, twin.ErrAuthorityFile) {
+		return fmt.Errorf("%w; choose another file with --ca", err)
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, world.Close()) }()
 	if options.authority != "" {
-		if err := os.WriteFile(options.authority, world.Authority(), 0o644); err != nil {
-			return fmt.Errorf("write the certificate: %w; choose another file with --ca", err)
-		}
 		defer func() { err = errors.Join(err, os.Remove(options.authority)) }()
 	}
 	introduce(output, world, options)

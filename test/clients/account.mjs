@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { createHash, createPublicKey, verify } from "node:crypto";
 import * as iam from "@aws-sdk/client-iam";
 import * as kms from "@aws-sdk/client-kms";
+import { ExecuteStatementCommand, GetStatementResultCommand, RedshiftDataClient } from "@aws-sdk/client-redshift-data";
+import { GetCredentialsCommand, RedshiftServerlessClient } from "@aws-sdk/client-redshift-serverless";
 import * as secrets from "@aws-sdk/client-secrets-manager";
 import * as sts from "@aws-sdk/client-sts";
 import { account, client, counted, refused, region, session, startIssuer } from "./aws.mjs";
@@ -79,6 +81,28 @@ for (const [what, more, expected, status] of [
 ]) await refused(what, web1({}, more), expected, status);
 await admin.send(new iam.CreateOpenIDConnectProviderCommand({ Url: "http://127.0.0.1:1", ClientIDList: ["gateway"] }));
 await refused("an issuer that cannot be reached", web1({ iss: "http://127.0.0.1:1" }), sts.IDPCommunicationErrorException);
+
+// What a role does is what its policies allow: those that are attached decide, and not those that were.
+const asBob = client(secrets.SecretsManagerClient, session(bob));
+const reading = () => asBob.send(new secrets.GetSecretValueCommand({ SecretId: "shiftgrant/tickit" }));
+await refused("what no policy allows", reading(), "AccessDeniedException");
+await admin.send(new iam.PutRolePolicyCommand({ ...inline, PolicyName: "secret", PolicyDocument: policy({ Effect: "Allow", Action: ["secretsmanager:Get*"], Resource: "*" }) }));
+assert.ok((await reading()).SecretString);
+await admin.send(new iam.PutRolePolicyCommand({ ...inline, PolicyName: "deny", PolicyDocument: policy({ Effect: "Deny", Action: "SecretsManager:GetSecretValue", Resource: "*" }) }));
+await refused("what a policy denies", reading(), "AccessDeniedException");
+for (const PolicyName of ["secret", "deny"]) await admin.send(new iam.DeleteRolePolicyCommand({ ...inline, PolicyName }));
+await refused("a role's policy for what it administrates", client(iam.IAMClient, session(bob)).send(new iam.ListRolesCommand({})), "AccessDenied", 403);
+await refused("a policy without a resource", admin.send(new iam.PutRolePolicyCommand({ ...inline, PolicyDocument: policy({ Effect: "Allow", Action: "s3:*" }) })), iam.MalformedPolicyDocumentException);
+
+// On a workgroup everybody with the role is one database user, who is made when the first comes.
+const shared = () => client(RedshiftServerlessClient, session(bob)).send(new GetCredentialsCommand({ workgroupName: "tickit-serverless" }));
+await refused("a password that no policy allows", shared(), "AccessDeniedException");
+await admin.send(new iam.PutRolePolicyCommand({ ...inline, PolicyName: "login", PolicyDocument: policy({ Effect: "Allow", Action: "redshift-serverless:GetCredentials", Resource: "*" }) }));
+assert.equal((await shared()).dbUser, "IAMR:npm-web");
+const data = client(RedshiftDataClient, session(bob));
+const { Id } = await data.send(new ExecuteStatementCommand({ WorkgroupName: "tickit-serverless", Database: "dev", Sql: "select current_user", WaitTimeSeconds: 10 }));
+assert.equal((await data.send(new GetStatementResultCommand({ Id, WaitTimeSeconds: 10 }))).Records[0][0].stringValue, "IAMR:npm-web");
+await admin.send(new iam.DeleteRolePolicyCommand({ ...inline, PolicyName: "login" }));
 
 // A role from a role: tags are passed on, and a chain lasts an hour.
 const who = async (credentials) => (await client(sts.STSClient, credentials).send(new sts.GetCallerIdentityCommand({}))).Arn;

@@ -43,11 +43,12 @@ IDP=$(aws iam create-open-id-connect-provider --url "$GATEWAY" --client-id-list 
 aws iam create-role --role-name gw --max-session-duration 3600 --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
   "Principal":{"Federated":"'$IDP'"},"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession","sts:SetSourceIdentity"],
   "Condition":{"StringEquals":{"'${GATEWAY#http://}':aud":"redshift-gateway"}}}]}' --query Role.Arn --output text
-aws iam put-role-policy --role-name gw --policy-name redshift --policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"redshift-data:ExecuteStatement","Resource":"*"}]}'
 aws iam create-role --role-name idc --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
   "Principal":{"Service":["redshift.amazonaws.com","redshift-serverless.amazonaws.com"]},"Action":["sts:AssumeRole","sts:SetContext"]}]}' --query Role.Arn --output text
 aws iam create-role --role-name people --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
   "Principal":{"AWS":"arn:aws:iam::123456789012:role/gw"},"Action":["sts:AssumeRole","sts:SetContext"]}]}' --query Role.Arn --output text
+aws iam put-role-policy --role-name people --policy-name redshift --policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+  "Action":["redshift-data:ExecuteStatement","redshift-data:DescribeStatement","redshift-data:GetStatementResult"],"Resource":"*"}]}'
 INSTANCE=$(aws sso-admin list-instances --query 'Instances[0].InstanceArn' --output text)
 TTI=$(aws sso-admin create-trusted-token-issuer --instance-arn $INSTANCE --name gw --trusted-token-issuer-type OIDC_JWT \
   --trusted-token-issuer-configuration '{"OidcJwtConfiguration":{"IssuerUrl":"'$GATEWAY'","ClaimAttributePath":"email","IdentityStoreAttributePath":"emails.value","JwksRetrievalOption":"OPEN_ID_DISCOVERY"}}' \
@@ -82,7 +83,7 @@ const tearDown = `
 aws sso-admin delete-application --application-arn $APP
 aws redshift delete-redshift-idc-application --redshift-idc-application-arn $REDSHIFT
 aws sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn $TTI
-aws iam delete-role-policy --role-name gw --policy-name redshift
+aws iam delete-role-policy --role-name people --policy-name redshift
 for role in gw idc people; do aws iam delete-role --role-name $role; done
 aws iam delete-open-id-connect-provider --open-id-connect-provider-arn $IDP
 aws iam list-open-id-connect-providers --query "contains(OpenIDConnectProviderList[].Arn, '$IDP')"

@@ -59,6 +59,16 @@ func TestAPublicClientSignsAPersonInByTheBrowser(t *testing.T) {
 	if !errors.As(err, &spent) {
 		t.Errorf("the code again: %v", err)
 	}
+	query.Set("scopes", "openid")
+	input.Code = aws.String(allow(t, *registered.AuthorizationEndpoint+"?"+query.Encode()).Query().Get("code"))
+	narrow := must(client.CreateToken(t.Context(), &input))(t)
+	if user, err := login(t, played, *narrow.AccessToken, map[string]string{"idp_type": "AwsIdc", "token_type": "ACCESS_TOKEN"}); err == nil || !strings.Contains(err.Error(), "Invalid scope") {
+		t.Errorf("a token for another scope lets %q in, %v", user, err)
+	}
+	query.Set("scopes", "sso:account:access")
+	if page := must(http.Get(*registered.AuthorizationEndpoint + "?" + query.Encode()))(t); page.StatusCode != http.StatusBadRequest || page.Body.Close() != nil {
+		t.Errorf("a scope that was not registered: %s", page.Status)
+	}
 	refresh := ssooidc.CreateTokenInput{ClientId: registered.ClientId, ClientSecret: registered.ClientSecret, GrantType: aws.String("refresh_token"), RefreshToken: tokens.RefreshToken}
 	if renewed := must(client.CreateToken(t.Context(), &refresh))(t); *renewed.AccessToken == *tokens.AccessToken {
 		t.Error("a refresh gives the same access token")

@@ -14,6 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/redshift"
+	"github.com/aws/aws-sdk-go-v2/service/redshiftdata"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/shiftgrant/shiftgrant/twin"
@@ -123,6 +125,83 @@ func TestEveryTokenOpensRedshiftsPort(t *testing.T) {
 	}
 	if user, err := login(t, played, *g.assertion(t, "alice@example.com", toCenter), map[string]string{"idp_type": "AwsIdc", "token_type": "EXT_JWT"}); err == nil {
 		t.Errorf("a user who is hidden logs in as %s", user)
+	}
+}
+
+// What an administrator says about identity providers decides who logs in, and as whom.
+func TestIdentityProvidersOfTheDatabaseDecideWhoLogsIn(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	played := twintest.Start(t, twin.Config{Issuer: g.URL})
+	sql := func(text string) {
+		t.Helper()
+		if _, err := statement(t, played, keys(twin.DeveloperKeys("admin")), redshiftdata.ExecuteStatementInput{DbUser: aws.String("admin"), Sql: aws.String(text)}); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	port := func(claims map[string]any, parameters map[string]string) string {
+		t.Helper()
+		user, err := login(t, played, *g.assertion(t, "bob@example.com", claims), parameters)
+		if err != nil {
+			return err.Error()
+		}
+		return user
+	}
+	toCenter := map[string]any{"aud": twin.IdentityCenterAudience}
+	center := func() map[string]string { return map[string]string{"idp_type": "AwsIdc", "token_type": "EXT_JWT"} }
+	entra := map[string]any{"aud": "api://other", "upn": "bob@example.com"}
+	person := enhanced(t, played, *must(exchange(t, played, g.assertion(t, "bob@example.com", nil)))(t).AwsAdditionalDetails.IdentityContext)
+
+	sql(`ALTER IDENTITY PROVIDER idc DISABLE`)
+	if got := port(toCenter, center()); got != "28000 AWS IdC identity provider does not exist" {
+		t.Errorf("with the provider disabled: %s", got)
+	}
+	_, err := currentUser(t, played, person, redshiftdata.ExecuteStatementInput{})
+	refusedWith(t, "the Data API with the provider disabled", err, "ValidationException")
+	sql(`DROP IDENTITY PROVIDER idc CASCADE`)
+	sql(`CREATE IDENTITY PROVIDER mine TYPE AWSIDC NAMESPACE 'corp' APPLICATION_ARN '` + twin.RedshiftApplicationARN + `' IAM_ROLE '` + twin.IdentityRoleARN + `' AUTO_CREATE_ROLES TRUE`)
+	if got := port(toCenter, center()); got != "corp:bob@example.com" {
+		t.Errorf("by the new provider: %s", got)
+	}
+	if user, err := currentUser(t, played, person, redshiftdata.ExecuteStatementInput{}); user != "corp:bob@example.com" {
+		t.Errorf("the Data API by the new provider: %s, %v", user, err)
+	}
+	sql(`GRANT USAGE ON SCHEMA finance TO ROLE "corp:analysts"`)
+	sql(`GRANT SELECT ON ALL TABLES IN SCHEMA finance TO ROLE "corp:analysts"`)
+	if _, err := statement(t, played, person, redshiftdata.ExecuteStatementInput{Sql: aws.String("select quarter from finance.budget limit 1")}); err != nil {
+		t.Errorf("bob, an analyst, in finance: %v", err)
+	}
+	wanted := center()
+	wanted["identity_namespace"] = "awsidc"
+	if got := port(toCenter, wanted); got != "28000 AWS IdC identity provider does not exist" {
+		t.Errorf("by the old namespace: %s", got)
+	}
+
+	if got := port(entra, map[string]string{"idp_type": "AzureAD"}); got != "28000 Azure token validation failed" {
+		t.Errorf("a token of an issuer that the database does not know: %s", got)
+	}
+	sql(`ALTER IDENTITY PROVIDER entra PARAMETERS '{"issuer":"` + g.URL + `","client_id":"c","client_secret":"s","audience":["api://other"]}'`)
+	if got := port(entra, map[string]string{"idp_type": "AzureAD"}); got != "aad:bob@example.com" {
+		t.Errorf("a token of an issuer that the database knows: %s", got)
+	}
+}
+
+// The secret that a set-up makes and the user that its SQL makes belong together.
+func TestAPasswordThatSQLGivesOpensTheDataAPIByASecret(t *testing.T) {
+	t.Parallel()
+	played := twintest.Start(t)
+	admin := keys(twin.DeveloperKeys("admin"))
+	if _, err := statement(t, played, admin, redshiftdata.ExecuteStatementInput{DbUser: aws.String("admin"), Sql: aws.String(`CREATE USER loader PASSWORD 'Passw0rd'`)}); err != nil {
+		t.Fatal(err)
+	}
+	client := secretsmanager.NewFromConfig(as(played, admin))
+	for password, code := range map[string]string{"Passw0rd": "", "Passw0rd2": "ValidationException"} {
+		made := must(client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("of-" + password), SecretString: aws.String(`{"username":"loader","password":"` + password + `"}`)}))(t)
+		user, err := currentUser(t, played, admin, redshiftdata.ExecuteStatementInput{SecretArn: made.ARN})
+		refusedWith(t, password, err, code)
+		if code == "" && user != "loader" {
+			t.Errorf("current_user is %s", user)
+		}
 	}
 }
 

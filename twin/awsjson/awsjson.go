@@ -39,6 +39,9 @@ type Service struct {
 	Script     *script.Script
 }
 
+// Names are those of the operations.
+func (s *Service) Names() []string { return slices.Sorted(maps.Keys(s.Operations)) }
+
 // An Error is a refusal with AWS's type. Members are those that the type has besides a message.
 type Error struct {
 	Status  int
@@ -62,23 +65,39 @@ func (e Epoch) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "%.3f", float64(time.Time(e).UnixMilli())/1000), nil
 }
 
+// Texts is a string or an array of strings, which policies allow alike.
+type Texts []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Texts) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*t = Texts{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(t))
+}
+
 // Bind makes an operation of a function with a typed request.
 func Bind[Request any](run func(context.Context, sigv4.Credential, Request) (any, error)) Operation {
 	return func(ctx context.Context, caller sigv4.Credential, body []byte) (any, error) {
 		var request Request
-		if err := Decode(body, &request); err != nil {
-			return nil, err
+		if refused := Decode(body, &request); refused != nil {
+			return nil, refused
 		}
 		return run(ctx, caller, request)
 	}
 }
 
 // Decode reads a request strictly.
-func Decode(body []byte, into any) error {
+func Decode(body []byte, into any) *Error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return Refuse("SerializationException", "the body is not a request of this operation: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Refuse("SerializationException", "there is something behind the request")
 	}
 	return nil
 }
@@ -102,7 +121,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 	name := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), s.Target)
 	run, known := s.Operations[name]
 	if !known {
-		return nil, Refuse("UnknownOperationException", "the twin knows %s", strings.Join(slices.Sorted(maps.Keys(s.Operations)), ", "))
+		return nil, Refuse("UnknownOperationException", "the twin knows %s", strings.Join(s.Names(), ", "))
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

@@ -40,6 +40,9 @@ type Service struct {
 	Script    *script.Script
 }
 
+// Names are those of the actions.
+func (s *Service) Names() []string { return slices.Sorted(maps.Keys(s.Actions)) }
+
 type errorDocument struct {
 	XMLName   xml.Name `xml:"ErrorResponse"`
 	Namespace string   `xml:"xmlns,attr"`
@@ -113,7 +116,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) (name string, re
 	}
 	chosen, known := s.Actions[name]
 	if !known {
-		return "", nil, awsjson.Refuse("InvalidAction", "the twin's %s knows %s", s.Name, strings.Join(slices.Sorted(maps.Keys(s.Actions)), ", "))
+		return "", nil, awsjson.Refuse("InvalidAction", "the twin's %s knows %s", s.Name, strings.Join(s.Names(), ", "))
 	}
 	for parameter := range form {
 		if parameter != "Action" && parameter != "Version" && !chosen.takes(parameter, form.Get(parameter)) {

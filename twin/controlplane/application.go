@@ -3,6 +3,7 @@ package controlplane
 import (
 	"cmp"
 	"encoding/xml"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -114,9 +115,36 @@ func (s *Server) createApplication(_ sigv4.Credential, form url.Values) (any, er
 		return nil, cmp.Or(s.config.Center.DeleteApplication(managed.ARN), err)
 	}
 	made.Managed = managed.ARN
-	made.ARN = s.arn("redshift", "redshiftidcapplication", strconv.Itoa(len(s.applications)+1)+"-"+made.Name)
-	s.applications[made.ARN] = made
+	made = s.keep(made)
 	return createdApplication{xml.Name{Local: "CreateRedshiftIdcApplicationResult"}, made}, s.everybody(managed.ARN)
+}
+
+// keep gives an application its ARN. The lock is held.
+func (s *Server) keep(made application) application {
+	s.made++
+	made.ARN = fmt.Sprintf("arn:aws:redshift:%s:%s:redshiftidcapplication:00000000-0000-4000-8000-%012d", s.config.Region, s.config.Account, s.made)
+	s.applications[made.ARN] = made
+	return made
+}
+
+// adopt makes the applications known that stand for Redshift in Identity Center from the start.
+func (s *Server) adopt() {
+	if s.config.Center == nil {
+		return
+	}
+	for _, managed := range s.config.Center.Applications() {
+		if managed.Provider != identitycenter.RedshiftApplication {
+			continue
+		}
+		known := application{
+			Instance: s.config.Center.InstanceARN(), Name: managed.Name, Namespace: s.config.Namespace, Display: managed.Description,
+			Role: s.config.IdentityRole, Managed: managed.ARN, Onboard: "COMPLETED",
+		}
+		for _, i := range managed.Grants[identitycenter.JWTBearer].Issuers {
+			known.Issuers = append(known.Issuers, trustedIssuer{i.IssuerARN, i.Audiences})
+		}
+		s.keep(known)
+	}
 }
 
 // everybody lets all people of the identity store in, as if an administrator had assigned them.

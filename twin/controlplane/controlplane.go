@@ -50,11 +50,15 @@ type Config struct {
 	Endpoint func() (host string, port int)
 	// Center is the Identity Center in which Redshift's applications are made; nil knows none.
 	Center *identitycenter.Center
+	// Namespace and IdentityRole are those of the applications that Center has from the start.
+	Namespace, IdentityRole string
 	// UserTag is the session tag that names the database user.
 	UserTag string
 	// RoleUsers are the database users of roles, by the role's name: where AWS derives
 	// "IAMR:<role>", which is everybody's who has the role.
 	RoleUsers map[string]string
+	// Otherwise says which other roles have a database user of that name; nil says none.
+	Otherwise func(role string) bool
 	Now       func() time.Time // nil is time.Now
 }
 
@@ -73,6 +77,7 @@ type Server struct {
 	tokens map[string]authToken
 
 	applications map[string]application // by ARN
+	made         int
 }
 
 type given struct {
@@ -88,7 +93,13 @@ func New(config Config) *Server {
 	}
 	s := &Server{config: config, given: map[string][]given{}, tokens: map[string]authToken{}, applications: map[string]application{}}
 	s.provisioned, s.serverless = s.newProvisioned(), s.newServerless()
+	s.adopt()
 	return s
+}
+
+// Names are those of the operations of redshift, and of redshift-serverless.
+func (s *Server) Names() (provisioned, serverless []string) {
+	return s.provisioned.Names(), s.serverless.Names()
 }
 
 // ServeHTTP answers one call.
@@ -112,6 +123,9 @@ func (l login) nextRefresh() time.Time { return l.expires.Add(-5 * time.Minute) 
 // roleLogin is a password for the database user that stands for the caller's role.
 func (s *Server) roleLogin(caller sigv4.Credential, action, seconds string) (login, error) {
 	user, known := s.config.RoleUsers[caller.RoleName]
+	if !known && s.config.Otherwise != nil && s.config.Otherwise(caller.RoleName) {
+		user, known = "IAMR:"+caller.RoleName, true
+	}
 	if !known {
 		return login{}, awsjson.Refuse("AccessDeniedException", "User: %s is not authorized to perform: %s", caller.ARN(), action)
 	}

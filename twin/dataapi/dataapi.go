@@ -21,7 +21,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -249,6 +251,9 @@ var operations = map[string]operation{
 	"ListTables":            (*Handler).listTables,
 	"DescribeTable":         (*Handler).describeTable,
 }
+
+// Names are those of the operations.
+func (h *Handler) Names() []string { return slices.Sorted(maps.Keys(operations)) }
 
 // ServeHTTP answers one call.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -2,8 +2,10 @@
 // with their policies. What it makes is in the twin's STS at once.
 //
 // It is a stand-in for development and tests: who may administrate is not checked beyond the
-// signature, and of a role's policies only the trust policy is ever evaluated; the others are kept,
-// and have to be JSON. Providers may be http and have a port, because the gateway of a test does.
+// signature, unless it is a role that was made here. Of a role's policies the trust policy is evaluated
+// as a whole, and of the others which actions they allow and deny; their resources and conditions are
+// only kept. Roles that the twin starts with may do everything. Providers may be http and have a port,
+// because the gateway of a test does.
 package iam
 
 import (
@@ -56,6 +58,7 @@ type note struct {
 	thumbprints []string
 	tags        []tag
 	policies    map[string]string // by name
+	made        bool              // here, and not by the twin's start
 }
 
 // New makes the service.
@@ -119,7 +122,7 @@ func (s *Server) noteOf(arn string) *note {
 
 // newNote begins the note of something that is made now.
 func (s *Server) newNote(arn string) *note {
-	s.notes[arn] = &note{created: s.config.Now(), policies: map[string]string{}}
+	s.notes[arn] = &note{created: s.config.Now(), policies: map[string]string{}, made: true}
 	return s.notes[arn]
 }
 

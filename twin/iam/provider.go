@@ -27,6 +27,18 @@ func (s *Server) providerOf(arn string) (sts.Provider, error) {
 	return sts.Provider{}, missing("OpenIDConnect Provider " + arn)
 }
 
+// onProvider runs what an action does with the provider that a form names.
+func (s *Server) onProvider(form url.Values, run func(arn string, p sts.Provider) (any, error)) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	arn := form.Get("OpenIDConnectProviderArn")
+	p, err := s.providerOf(arn)
+	if err != nil {
+		return nil, err
+	}
+	return run(arn, p)
+}
+
 // providerNote finds what is kept of the provider that a form names. The lock is held.
 func (s *Server) providerNote(form url.Values) (*note, error) {
 	arn := form.Get("OpenIDConnectProviderArn")
@@ -101,16 +113,11 @@ type providerShown struct {
 }
 
 func (s *Server) getProvider(_ sigv4.Credential, form url.Values) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	arn := form.Get("OpenIDConnectProviderArn")
-	p, err := s.providerOf(arn)
-	if err != nil {
-		return nil, err
-	}
-	n := s.noteOf(arn)
-	_, name, _ := strings.Cut(p.URL, "://") // AWS leaves the scheme out
-	return providerShown{URL: name, ClientIDs: p.ClientIDs, Thumbprints: n.thumbprints, Created: n.date(), Tags: n.tags}, nil
+	return s.onProvider(form, func(arn string, p sts.Provider) (any, error) {
+		n := s.noteOf(arn)
+		_, name, _ := strings.Cut(p.URL, "://") // AWS leaves the scheme out
+		return providerShown{URL: name, ClientIDs: p.ClientIDs, Thumbprints: n.thumbprints, Created: n.date(), Tags: n.tags}, nil
+	})
 }
 
 type providersListed struct {
@@ -134,53 +141,36 @@ func (s *Server) listProviders(sigv4.Credential, url.Values) (any, error) {
 
 // addClient is idempotent, as in AWS.
 func (s *Server) addClient(_ sigv4.Credential, form url.Values) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, err := s.providerOf(form.Get("OpenIDConnectProviderArn"))
-	if err != nil {
-		return nil, err
-	}
-	if id := form.Get("ClientID"); !slices.Contains(p.ClientIDs, id) {
-		p.ClientIDs = append(slices.Clone(p.ClientIDs), id)
-	}
-	return nil, s.putProvider(p)
+	return s.onProvider(form, func(_ string, p sts.Provider) (any, error) {
+		if id := form.Get("ClientID"); !slices.Contains(p.ClientIDs, id) {
+			p.ClientIDs = append(slices.Clone(p.ClientIDs), id)
+		}
+		return nil, s.putProvider(p)
+	})
 }
 
 func (s *Server) removeClient(_ sigv4.Credential, form url.Values) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, err := s.providerOf(form.Get("OpenIDConnectProviderArn"))
-	if err != nil {
-		return nil, err
-	}
-	p.ClientIDs = slices.DeleteFunc(slices.Clone(p.ClientIDs), func(id string) bool { return id == form.Get("ClientID") })
-	return nil, s.putProvider(p)
+	return s.onProvider(form, func(_ string, p sts.Provider) (any, error) {
+		p.ClientIDs = slices.DeleteFunc(slices.Clone(p.ClientIDs), func(id string) bool { return id == form.Get("ClientID") })
+		return nil, s.putProvider(p)
+	})
 }
 
 func (s *Server) updateThumbprints(_ sigv4.Credential, form url.Values) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, err := s.providerNote(form)
-	if err != nil {
-		return nil, err
-	}
-	list := awsquery.List(form, "ThumbprintList.member")
-	if err := checkThumbprints(list); err != nil {
-		return nil, err
-	}
-	n.thumbprints = list
-	return nil, nil
+	return s.onProvider(form, func(arn string, _ sts.Provider) (any, error) {
+		list := awsquery.List(form, "ThumbprintList.member")
+		if err := checkThumbprints(list); err != nil {
+			return nil, err
+		}
+		s.noteOf(arn).thumbprints = list
+		return nil, nil
+	})
 }
 
 func (s *Server) deleteProvider(_ sigv4.Credential, form url.Values) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	arn := form.Get("OpenIDConnectProviderArn")
-	p, err := s.providerOf(arn)
-	if err != nil {
-		return nil, err
-	}
-	s.config.STS.RemoveProvider(p.URL)
-	delete(s.notes, arn)
-	return nil, nil
+	return s.onProvider(form, func(arn string, p sts.Provider) (any, error) {
+		s.config.STS.RemoveProvider(p.URL)
+		delete(s.notes, arn)
+		return nil, nil
+	})
 }

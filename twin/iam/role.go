@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"maps"
@@ -182,12 +181,8 @@ func (s *Server) deleteRole(_ sigv4.Credential, form url.Values) (any, error) {
 
 func (s *Server) putPolicy(_ sigv4.Credential, form url.Values) (any, error) {
 	name, document := form.Get("PolicyName"), form.Get("PolicyDocument")
-	var parsed struct {
-		Version   string
-		Statement []json.RawMessage
-	}
-	if err := json.Unmarshal([]byte(document), &parsed); err != nil || parsed.Version != "2012-10-17" || len(parsed.Statement) == 0 || name == "" {
-		return nil, awsjson.Refuse("MalformedPolicyDocument", "a PolicyName and a policy of the Version 2012-10-17 with a list of statements are needed")
+	if _, err := parsePolicy(document); err != nil || name == "" {
+		return nil, awsjson.Refuse("MalformedPolicyDocument", "a PolicyName and a policy of the Version 2012-10-17 with a list of statements are needed: %v", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -107,6 +107,11 @@ func (c *Center) check(a Authorization) error {
 	var redirects []string
 	if client, found := c.clients[a.Client]; found {
 		redirects = client.RedirectURIs
+		for _, scope := range a.Scopes {
+			if !slices.Contains(client.Scopes, scope) && !slices.Contains(basicScopes, scope) {
+				return refuse(InvalidScope, "the client did not register for the scope %s", scope)
+			}
+		}
 	} else if application, err := c.application(a.Client); err == nil {
 		redirects = application.Grants[AuthorizationCode].RedirectURIs
 	} else {
@@ -152,7 +157,10 @@ func (c *Center) ByCode(id, secret, code, redirectURI, verifier string) (Tokens,
 	if err != nil {
 		return Tokens{}, err
 	}
-	return c.beginPublic(client, found.person)
+	if len(found.Scopes) == 0 {
+		found.Scopes = client.Scopes
+	}
+	return c.beginPublic(client, found.person, found.Scopes)
 }
 
 // ByCodeOf gives an application tokens for a code.
@@ -195,8 +203,8 @@ func (c *Center) redeem(client, code, redirectURI, verifier string) (*authorizat
 }
 
 // beginPublic makes a session of a public client. The lock is held.
-func (c *Center) beginPublic(client *Client, p Person) (Tokens, error) {
-	s := &session{person: p, client: client.ID, scopes: client.Scopes, expires: c.config.Now().Add(sessionLife)}
+func (c *Center) beginPublic(client *Client, p Person, scopes []string) (Tokens, error) {
+	s := &session{person: p, client: client.ID, scopes: scopes, expires: c.config.Now().Add(sessionLife)}
 	refreshable := len(client.GrantTypes) == 0 || slices.Contains(client.GrantTypes, RefreshToken)
 	return c.issue(s, refreshable, false)
 }
@@ -284,5 +292,5 @@ func (c *Center) ByDevice(id, secret, deviceCode string) (Tokens, error) {
 		return Tokens{}, refuse(AuthorizationPending, "nobody has approved the device yet")
 	}
 	delete(c.devices, deviceCode)
-	return c.beginPublic(client, *d.person)
+	return c.beginPublic(client, *d.person, client.Scopes)
 }

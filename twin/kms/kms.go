@@ -1,5 +1,6 @@
 // Package kms plays the part of AWS KMS that keeps other people's keys: Encrypt and Decrypt with
-// symmetric keys, each bound to an encryption context, and Sign and GetPublicKey with RSA keys.
+// symmetric keys, each bound to an encryption context, Sign and GetPublicKey with RSA keys, and
+// DescribeKey.
 //
 // It is a stand-in for development and tests, no production system: its keys are in memory, made
 // anew at each start unless they are given. Requests must be signed, and parameters that are not
@@ -15,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,6 +44,13 @@ type Config struct {
 	Now      func() time.Time // nil is time.Now
 }
 
+func (c Config) now() time.Time {
+	if c.Now == nil {
+		return time.Now()
+	}
+	return c.Now()
+}
+
 // Server is an http.Handler.
 type Server struct {
 	// Script tells operations to refuse.
@@ -55,6 +64,7 @@ type Server struct {
 }
 
 type key struct {
+	created  time.Time
 	secret   [keySize]byte   // of a symmetric key
 	private  *rsa.PrivateKey // of a signing key; nil for the others
 	disabled bool
@@ -74,7 +84,7 @@ func New(config Config) *Server {
 // an earlier start; nil makes one.
 func (s *Server) CreateKey(id string, secret []byte) string {
 	arn := s.arn(id)
-	made := &key{}
+	made := &key{created: s.config.now()}
 	if copy(made.secret[:], secret) != keySize {
 		rand.Read(made.secret[:]) // never fails since Go 1.24
 	}
@@ -173,18 +183,21 @@ func (s *Server) answer(r *http.Request) (any, error) {
 	if q.EncryptionAlgorithm != "" && q.EncryptionAlgorithm != "SYMMETRIC_DEFAULT" {
 		return nil, refuse("InvalidKeyUsageException", "the twin's keys are symmetric")
 	}
-	switch operation {
-	case "Encrypt":
-		return s.encrypt(q)
-	case "Decrypt":
-		return s.decrypt(q)
-	case "Sign":
-		return s.sign(q)
-	case "GetPublicKey":
-		return s.getPublicKey(q)
+	run, known := s.operations()[operation]
+	if !known {
+		return nil, refuse("UnknownOperationException", "the twin's KMS knows "+strings.Join(s.Names(), ", "))
 	}
-	return nil, refuse("UnknownOperationException", "the twin's KMS knows Encrypt, Decrypt, Sign and GetPublicKey")
+	return run(q)
 }
+
+func (s *Server) operations() map[string]func(question) (any, error) {
+	return map[string]func(question) (any, error){
+		"Encrypt": s.encrypt, "Decrypt": s.decrypt, "Sign": s.sign, "GetPublicKey": s.getPublicKey, "DescribeKey": s.describeKey,
+	}
+}
+
+// Names are those of the operations.
+func (s *Server) Names() []string { return slices.Sorted(maps.Keys(s.operations())) }
 
 // find finds a key that may be used. Keys are named by their ARN or by their id.
 func (s *Server) find(name string) (arn string, k key, err error) {

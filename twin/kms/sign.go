@@ -24,7 +24,7 @@ func (s *Server) CreateSigningKey(id string) (arn string, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keys[s.arn(id)] = &key{private: private}
+	s.keys[s.arn(id)] = &key{created: s.config.now(), private: private}
 	return s.arn(id), nil
 }
 

@@ -14,6 +14,12 @@ func (s *Server) AddUser(ctx context.Context, name, like string) error {
 		quoteLiteral(name), nameOf(name), nameOf(like)))
 }
 
+// MakeUser makes a database user without rights, if there is none, as Redshift makes those of roles in
+// AWS.
+func (s *Server) MakeUser(ctx context.Context, name string) error {
+	return s.administer(ctx, fmt.Sprintf(`DO $$ BEGIN CREATE ROLE %s LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`, nameOf(name)))
+}
+
 // SetPassword gives a database user a password, by which they log in to Redshift's port.
 func (s *Server) SetPassword(ctx context.Context, name, password string) error {
 	return s.administer(ctx, fmt.Sprintf("INSERT INTO pg_catalog.redshift_password VALUES (%s, %s) ON CONFLICT (username) DO UPDATE SET password = excluded.password", quoteLiteral(name), quoteLiteral(password)))

@@ -117,13 +117,9 @@ type secretRequest struct {
 }
 
 func (s *Server) describeSecret(_ context.Context, caller sigv4.Credential, q secretRequest) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.find(caller, q.SecretID, "DescribeSecret")
-	if err != nil {
-		return nil, err
-	}
-	return kept.described(), nil
+	return s.finding(caller, q.SecretID, "DescribeSecret", func(kept *secret) (any, error) {
+		return kept.described(), nil
+	})
 }
 
 func (k *secret) described() map[string]any {
@@ -175,29 +171,25 @@ func (s *Server) putSecretValue(_ context.Context, caller sigv4.Credential, q pu
 	if len(q.VersionStages) > 0 && !slices.Equal(q.VersionStages, []string{current}) {
 		return nil, awsjson.Refuse("InvalidParameterException", "the twin's versions have the stages AWSCURRENT and AWSPREVIOUS")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.use(caller, q.SecretID, "PutSecretValue")
-	if err != nil {
-		return nil, err
-	}
-	made, err := q.version(s.config.Now())
-	if err != nil {
-		return nil, err
-	}
-	answer := kept.identified()
-	answer["VersionId"], answer["VersionStages"] = made.id, []string{current}
-	for _, known := range kept.versions {
-		if known.id != made.id {
-			continue
+	return s.using(caller, q.SecretID, "PutSecretValue", func(kept *secret) (any, error) {
+		made, err := q.version(s.config.Now())
+		if err != nil {
+			return nil, err
 		}
-		if !known.same(made) {
-			return nil, awsjson.Refuse("ResourceExistsException", "A resource with the ID you requested already exists.")
+		answer := kept.identified()
+		answer["VersionId"], answer["VersionStages"] = made.id, []string{current}
+		for _, known := range kept.versions {
+			if known.id != made.id {
+				continue
+			}
+			if !known.same(made) {
+				return nil, awsjson.Refuse("ResourceExistsException", "A resource with the ID you requested already exists.")
+			}
+			return answer, nil
 		}
+		kept.put(made)
 		return answer, nil
-	}
-	kept.put(made)
-	return answer, nil
+	})
 }
 
 type deleteRequest struct {
@@ -217,30 +209,22 @@ func (s *Server) deleteSecret(_ context.Context, caller sigv4.Credential, q dele
 	if days < shortestWindow || days > longestWindow {
 		return nil, awsjson.Refuse("InvalidParameterException", "RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.use(caller, q.SecretID, "DeleteSecret")
-	if err != nil {
-		return nil, err
-	}
-	kept.deleted = s.config.Now().Add(time.Duration(days) * 24 * time.Hour)
-	if q.Force {
-		kept.deleted = s.config.Now()
-	}
-	answer := kept.identified()
-	answer["DeletionDate"] = awsjson.Epoch(kept.deleted)
-	return answer, nil
+	return s.using(caller, q.SecretID, "DeleteSecret", func(kept *secret) (any, error) {
+		kept.deleted = s.config.Now().Add(time.Duration(days) * 24 * time.Hour)
+		if q.Force {
+			kept.deleted = s.config.Now()
+		}
+		answer := kept.identified()
+		answer["DeletionDate"] = awsjson.Epoch(kept.deleted)
+		return answer, nil
+	})
 }
 
 func (s *Server) restoreSecret(_ context.Context, caller sigv4.Credential, q secretRequest) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.find(caller, q.SecretID, "RestoreSecret")
-	if err != nil {
-		return nil, err
-	}
-	kept.deleted = time.Time{}
-	return kept.identified(), nil
+	return s.finding(caller, q.SecretID, "RestoreSecret", func(kept *secret) (any, error) {
+		kept.deleted = time.Time{}
+		return kept.identified(), nil
+	})
 }
 
 type tagRequest struct {
@@ -265,22 +249,14 @@ func (k *secret) tag(tags []tag) error {
 }
 
 func (s *Server) tagResource(_ context.Context, caller sigv4.Credential, q tagRequest) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.use(caller, q.SecretID, "TagResource")
-	if err != nil {
-		return nil, err
-	}
-	return nil, kept.tag(q.Tags)
+	return s.using(caller, q.SecretID, "TagResource", func(kept *secret) (any, error) {
+		return nil, kept.tag(q.Tags)
+	})
 }
 
 func (s *Server) untagResource(_ context.Context, caller sigv4.Credential, q tagRequest) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.use(caller, q.SecretID, "UntagResource")
-	if err != nil {
-		return nil, err
-	}
-	kept.tags = slices.DeleteFunc(kept.tags, func(t tag) bool { return slices.Contains(q.TagKeys, t.Key) })
-	return nil, nil
+	return s.using(caller, q.SecretID, "UntagResource", func(kept *secret) (any, error) {
+		kept.tags = slices.DeleteFunc(kept.tags, func(t tag) bool { return slices.Contains(q.TagKeys, t.Key) })
+		return nil, nil
+	})
 }

@@ -22,20 +22,8 @@ type document struct {
 type statement struct {
 	Effect    string
 	Principal principals
-	Action    texts
+	Action    awsjson.Texts
 	Condition json.RawMessage
-}
-
-// texts is a string or an array of strings, which IAM allows alike.
-type texts []string
-
-func (t *texts) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*t = texts{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(t))
 }
 
 // principals are the names of who is meant: "*", or an object with AWS.
@@ -50,7 +38,7 @@ func (p *principals) UnmarshalJSON(data []byte) error {
 		*p = principals{everybody}
 		return nil
 	}
-	var named struct{ AWS, Service texts }
+	var named struct{ AWS, Service awsjson.Texts }
 	err := json.Unmarshal(data, &named)
 	*p = principals(append(named.AWS, named.Service...))
 	return err
@@ -126,37 +114,25 @@ func (s *Server) putResourcePolicy(_ context.Context, caller sigv4.Credential, q
 	if q.Block && slices.ContainsFunc(parsed.Statement, public) {
 		return nil, awsjson.Refuse("PublicPolicyException", "This resource policy grants broad access to secrets.")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.use(caller, q.SecretID, "PutResourcePolicy")
-	if err != nil {
-		return nil, err
-	}
-	kept.policy = q.Policy
-	return kept.identified(), nil
+	return s.using(caller, q.SecretID, "PutResourcePolicy", func(kept *secret) (any, error) {
+		kept.policy = q.Policy
+		return kept.identified(), nil
+	})
 }
 
 func (s *Server) getResourcePolicy(_ context.Context, caller sigv4.Credential, q secretRequest) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.find(caller, q.SecretID, "GetResourcePolicy")
-	if err != nil {
-		return nil, err
-	}
-	answer := kept.identified()
-	if kept.policy != "" {
-		answer["ResourcePolicy"] = kept.policy
-	}
-	return answer, nil
+	return s.finding(caller, q.SecretID, "GetResourcePolicy", func(kept *secret) (any, error) {
+		answer := kept.identified()
+		if kept.policy != "" {
+			answer["ResourcePolicy"] = kept.policy
+		}
+		return answer, nil
+	})
 }
 
 func (s *Server) deleteResourcePolicy(_ context.Context, caller sigv4.Credential, q secretRequest) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, err := s.use(caller, q.SecretID, "DeleteResourcePolicy")
-	if err != nil {
-		return nil, err
-	}
-	kept.policy = ""
-	return kept.identified(), nil
+	return s.using(caller, q.SecretID, "DeleteResourcePolicy", func(kept *secret) (any, error) {
+		kept.policy = ""
+		return kept.identified(), nil
+	})
 }

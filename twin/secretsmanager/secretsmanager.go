@@ -216,6 +216,26 @@ func (s *Server) use(caller sigv4.Credential, id, action string) (*secret, error
 	return kept, err
 }
 
+// finding runs what an operation does with a secret, using the same for one that is not marked for
+// deletion.
+func (s *Server) finding(caller sigv4.Credential, id, action string, run func(*secret) (any, error)) (any, error) {
+	return s.locked(s.find, caller, id, action, run)
+}
+
+func (s *Server) using(caller sigv4.Credential, id, action string, run func(*secret) (any, error)) (any, error) {
+	return s.locked(s.use, caller, id, action, run)
+}
+
+func (s *Server) locked(find func(caller sigv4.Credential, id, action string) (*secret, error), caller sigv4.Credential, id, action string, run func(*secret) (any, error)) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept, err := find(caller, id, action)
+	if err != nil {
+		return nil, err
+	}
+	return run(kept)
+}
+
 type valueRequest struct {
 	SecretID     string `json:"SecretId"`
 	VersionID    string `json:"VersionId"`

@@ -57,6 +57,10 @@ var ErrFull = errors.New("the registry is full of static keys")
 
 // A Registry holds the credentials that are known, in memory. It is safe for concurrent use.
 type Registry struct {
+	// Allows says whether a caller's role may do something, such as redshift:DescribeClusters; nil
+	// lets every role do everything. It is set before the first request.
+	Allows func(caller Credential, action string) bool
+
 	mu    sync.RWMutex
 	limit int
 	keys  map[string]Credential

@@ -32,6 +32,7 @@ const (
 	unrecognized
 	expired
 	mismatch
+	denied
 )
 
 // fault is a refusal before it is spelled; an empty message takes the kind's own.
@@ -65,6 +66,10 @@ var spellings = map[kind]struct {
 	mismatch: {
 		Error{"InvalidSignatureException", signatureDiffers, http.StatusBadRequest},
 		Error{"SignatureDoesNotMatch", signatureDiffers, http.StatusForbidden},
+	},
+	denied: {
+		Error{"AccessDeniedException", "", http.StatusBadRequest},
+		Error{"AccessDenied", "", http.StatusForbidden},
 	},
 }
 

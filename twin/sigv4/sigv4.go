@@ -17,6 +17,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -73,7 +74,31 @@ func (v Verifier) Verify(r *http.Request, body []byte) (Credential, error) {
 	if !credential.Expires.IsZero() && !v.now().Before(credential.Expires) {
 		return Credential{}, v.spell(fault{kind: expired})
 	}
+	if action := v.action(r, body); action != "" && v.Registry.Allows != nil && !v.Registry.Allows(credential, action) {
+		return Credential{}, v.spell(fault{denied, "User: " + credential.ARN() + " is not authorized to perform: " + action + " because no identity-based policy allows the " + action + " action"})
+	}
 	return credential, nil
+}
+
+// action is what policies call the operation; "" for services in which other policies decide: the
+// trust policy of a role, and the application's of who may act for it.
+func (v Verifier) action(r *http.Request, body []byte) string {
+	if v.Service == "sts" || v.Service == "sso-oauth" {
+		return ""
+	}
+	operation := r.Header.Get("X-Amz-Target")
+	operation = operation[strings.LastIndexByte(operation, '.')+1:]
+	if v.Protocol == Query {
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return ""
+		}
+		operation = form.Get("Action")
+	}
+	if v.Service == "redshift-data" {
+		operation = strings.TrimSuffix(operation, "V2") // GetStatementResultV2 has no right of its own
+	}
+	return v.Service + ":" + operation
 }
 
 func (v Verifier) now() time.Time {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/shiftgrant/shiftgrant/twin/awsjson"
 	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 )
 
@@ -119,28 +120,16 @@ type actorPolicy struct {
 	Statement []struct {
 		Sid       string
 		Effect    string
-		Principal struct{ AWS texts }
-		Action    texts
-		Resource  texts
+		Principal struct{ AWS awsjson.Texts }
+		Action    awsjson.Texts
+		Resource  awsjson.Texts
 	}
-}
-
-// texts is a string or an array of strings, which IAM allows alike.
-type texts []string
-
-func (t *texts) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*t = texts{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(t))
 }
 
 func (p actorPolicy) actors() ([]string, error) {
 	var actors []string
 	for _, statement := range p.Statement {
-		if statement.Effect != "Allow" || !slices.Equal(statement.Action, texts{"sso-oauth:CreateTokenWithIAM"}) {
+		if statement.Effect != "Allow" || !slices.Equal(statement.Action, awsjson.Texts{"sso-oauth:CreateTokenWithIAM"}) {
 			return nil, errors.New("the ActorPolicy: the twin knows statements that allow sso-oauth:CreateTokenWithIAM")
 		}
 		actors = append(actors, statement.Principal.AWS...)

@@ -7,13 +7,13 @@
 package ssooidc
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -78,20 +78,27 @@ func (s *Server) Register(mux *http.ServeMux) {
 	}
 }
 
+// paths are those of the operations; CreateTokenWithIAM shares CreateToken's.
+var paths = map[string]string{"/token": "CreateToken", "/client/register": "RegisterClient", "/device_authorization": "StartDeviceAuthorization"}
+
+func (s *Server) operations() map[string]func(r *http.Request, body []byte) (any, error) {
+	return map[string]func(*http.Request, []byte) (any, error){
+		"CreateToken": s.createToken, "CreateTokenWithIAM": s.createTokenWithIAM,
+		"RegisterClient": s.registerClient, "StartDeviceAuthorization": s.startDeviceAuthorization,
+	}
+}
+
+// Names are those of the operations.
+func (s *Server) Names() []string { return slices.Sorted(maps.Keys(s.operations())) }
+
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var operation string
-	var run func(r *http.Request, body []byte) (any, error)
-	switch {
-	case r.URL.Path == "/token" && r.URL.Query().Get("aws_iam") == "t":
-		operation, run = "CreateTokenWithIAM", s.createTokenWithIAM
-	case r.URL.Path == "/token":
-		operation, run = "CreateToken", s.createToken
-	case r.URL.Path == "/client/register":
-		operation, run = "RegisterClient", s.registerClient
-	case r.URL.Path == "/device_authorization":
-		operation, run = "StartDeviceAuthorization", s.startDeviceAuthorization
-	default:
+	operation := paths[r.URL.Path]
+	if r.URL.Path == "/token" && r.URL.Query().Get("aws_iam") == "t" {
+		operation = "CreateTokenWithIAM"
+	}
+	run, known := s.operations()[operation]
+	if !known {
 		s.pages.ServeHTTP(w, r)
 		return
 	}
@@ -177,10 +184,8 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 func decode(body []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return invalid("the body is not a request of this operation: %s", strings.TrimPrefix(err.Error(), "json: "))
+	if err := awsjson.Decode(body, into); err != nil {
+		return invalid("%s", err.Message)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,17 +240,18 @@ type action struct {
 	run        func(context.Context, *http.Request, []byte, form) (any, error)
 }
 
-func (s *Server) action(name string) (action, bool) {
-	switch name {
-	case "AssumeRoleWithWebIdentity":
-		return action{
+// Names are those of the actions.
+func (s *Server) Names() []string { return slices.Sorted(maps.Keys(s.actions())) }
+
+func (s *Server) actions() map[string]action {
+	return map[string]action{
+		"AssumeRoleWithWebIdentity": {
 			[]string{"RoleArn", "RoleSessionName", "WebIdentityToken", "ProviderId", "DurationSeconds", "Policy", "PolicyArns"},
 			func(ctx context.Context, _ *http.Request, _ []byte, f form) (any, error) {
 				return s.assumeRoleWithWebIdentity(ctx, f)
 			},
-		}, true
-	case "AssumeRole":
-		return action{
+		},
+		"AssumeRole": {
 			[]string{
 				"RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "SourceIdentity",
 				"Tags", "TransitiveTagKeys", "ProvidedContexts", "Policy", "PolicyArns",
@@ -257,16 +259,14 @@ func (s *Server) action(name string) (action, bool) {
 			func(_ context.Context, r *http.Request, body []byte, f form) (any, error) {
 				return s.assumeRole(r, body, f)
 			},
-		}, true
-	case "GetCallerIdentity":
-		return action{
+		},
+		"GetCallerIdentity": {
 			nil,
 			func(_ context.Context, r *http.Request, body []byte, _ form) (any, error) {
 				return s.getCallerIdentity(r, body)
 			},
-		}, true
+		},
 	}
-	return action{}, false
 }
 
 // ServeHTTP answers one call.
@@ -305,9 +305,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (any, error) {
 		}
 	}
 	name := values.Get("Action")
-	chosen, known := s.action(name)
+	chosen, known := s.actions()[name]
 	if !known || values.Get("Version") != version {
-		return nil, invalidAction("the twin's STS knows AssumeRoleWithWebIdentity, AssumeRole and GetCallerIdentity, Version " + version)
+		return nil, invalidAction("the twin's STS knows " + strings.Join(s.Names(), ", ") + ", Version " + version)
 	}
 	if refusal, refused := s.Script.Next(name); refused {
 		return nil, &Error{Code: refusal.Code, Message: refusal.Message, Status: refusal.Status}
