@@ -75,7 +75,7 @@ func account(played *twin.Twin) string {
 	for _, i := range played.Center.Issuers() {
 		all = append(all, "issuer "+i.Name+" "+i.URL)
 	}
-	all = append(all, played.Secrets.Names()...)
+	all = append(all, played.Secrets.SecretNames()...)
 	slices.Sort(all)
 	return strings.Join(all, "\n")
 }

@@ -140,8 +140,8 @@ func (s *Server) Delete(arn string) {
 	delete(s.secrets, arn)
 }
 
-// Names are those of the secrets that are not being deleted.
-func (s *Server) Names() []string {
+// SecretNames are those of the secrets that are not being deleted.
+func (s *Server) SecretNames() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep()

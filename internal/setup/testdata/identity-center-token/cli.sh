@@ -130,8 +130,16 @@ END
 # if [ "${ALL:-no}" = yes ]; then
 #   issuer=$(center sso-admin list-trusted-token-issuers --instance-arn "$instance" --query "TrustedTokenIssuers[?Name=='shiftgrant-grants-example-com'].TrustedTokenIssuerArn | [0]" --output text)
 #   redshift=$(warehouse redshift describe-redshift-idc-applications --query "RedshiftIdcApplications[?RedshiftIdcApplicationName=='shiftgrant'].RedshiftIdcApplicationArn | [0]" --output text)
-#   # An application that was there before is not ours to delete: it goes on without the issuer.
-#   [ "$redshift" = None ] || warehouse redshift delete-redshift-idc-application --redshift-idc-application-arn "$redshift"
+#   if [ "$redshift" != None ]; then
+#     warehouse redshift delete-redshift-idc-application --redshift-idc-application-arn "$redshift"
+#   else # one that was there before is not ours to delete: it goes on without the issuer
+#     redshift=$(warehouse redshift describe-redshift-idc-applications --query "RedshiftIdcApplications[?IdentityNamespace=='awsidc'].RedshiftIdcApplicationArn | [0]" --output text)
+#     left=$(warehouse redshift describe-redshift-idc-applications --redshift-idc-application-arn "$redshift" --output text --query \
+#       "RedshiftIdcApplications[0].AuthorizedTokenIssuerList[?TrustedTokenIssuerArn!='$issuer'].join('', ['TrustedTokenIssuerArn=', TrustedTokenIssuerArn, ',AuthorizedAudiencesList=', join(',', AuthorizedAudiencesList)])")
+#     [ "$left" != None ] && [ -n "$left" ] || left='[]'
+#     # shellcheck disable=SC2086 # the list is meant to be split
+#     warehouse redshift modify-redshift-idc-application --redshift-idc-application-arn "$redshift" --authorized-token-issuer-list $left >/dev/null
+#   fi
 #   [ "$issuer" = None ] || center sso-admin delete-trusted-token-issuer --trusted-token-issuer-arn "$issuer"
 #   warehouse iam delete-role-policy --role-name shiftgrant-redshift --policy-name identity-center
 #   warehouse iam delete-role --role-name shiftgrant-redshift
