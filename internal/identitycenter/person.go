@@ -16,7 +16,7 @@ import (
 type claims struct {
 	Issuer   string `json:"iss"`
 	Subject  string `json:"sub"`
-	Audience string `json:"aud"`
+	Audience any    `json:"aud"` // a text, or a list with it
 	Expires  int64  `json:"exp"`
 	Store    string `json:"aws:identity_store_id"`
 }
@@ -55,7 +55,7 @@ func (a *Adapter) readIDToken(token string) (claims, error) {
 	switch {
 	case said.Issuer != a.issuer:
 		return said, fmt.Errorf("expected issuer %q, got %q", a.issuer, said.Issuer)
-	case said.Audience != a.config.ApplicationARN:
+	case !isFor(said.Audience, a.config.ApplicationARN):
 		return said, fmt.Errorf("expected audience %q, got %q", a.config.ApplicationARN, said.Audience)
 	case said.Subject == "" || said.Store == "":
 		return said, errors.New("sub or aws:identity_store_id is missing")
@@ -63,6 +63,11 @@ func (a *Adapter) readIDToken(token string) (claims, error) {
 		return said, errors.New("it has expired: is this machine's clock right?")
 	}
 	return said, nil
+}
+
+func isFor(audience any, application string) bool {
+	list, _ := audience.([]any)
+	return audience == application || len(list) == 1 && list[0] == application
 }
 
 // user is what Identity Store knows of a person (operation DescribeUser).

@@ -67,7 +67,8 @@ func TestIDTokenOfAnotherNamesNobody(t *testing.T) {
 		"no directory":          {"aws:identity_store_id", nil, "sub or aws:identity_store_id is missing"},
 		"expired":               {"exp", now.Unix(), "it has expired"},
 		"somebody else's names": {"sub", "u-2", "about somebody else"},
-		"audiences":             {"aud", []string{application}, "it is no JWT"},
+		"two audiences":         {"aud", []string{application, application + "0"}, "expected audience"},
+		"a number":              {"aud", 1, "expected audience"},
 	} {
 		changed := maps.Clone(good)
 		changed[test.claim] = test.value
