@@ -23,6 +23,7 @@ type gatewayConfig struct {
 	port         int    // 0 takes a free one
 	upstream     string // issuer
 	clientSecret string
+	upstreamKeys string // lines of YAML beside these; "" for the scopes openid, profile and email
 	twin         string // URL of the twin that plays AWS; "" for none
 	redirect     string // of the public app "test-app"
 }
@@ -62,7 +63,7 @@ upstreams:
     issuer: %[4]s
     client_id: shiftgrant
     client_secret: env:UPSTREAM_SECRET
-    scopes: [openid, profile, email]
+    %[10]s
 warehouses:
   - name: tickit
     region: %[5]s
@@ -72,7 +73,7 @@ warehouses:
     identity: {role_arn: "%[7]s", sts_endpoint: %[6]s}
 apps:
   - {id: test-app, name: Test app, type: public, redirect_uris: ["%[9]s"]}
-`, g.url, c.port, g.data, c.upstream, twin.Region, c.twin, twin.RoleARN, freePort(t), c.redirect)
+`, g.url, c.port, g.data, c.upstream, twin.Region, c.twin, twin.RoleARN, freePort(t), c.redirect, cmp.Or(c.upstreamKeys, "scopes: [openid, profile, email]"))
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
