@@ -104,7 +104,7 @@ func (v *visit) values() map[string]string {
 		}
 	}
 	if v.upstream != nil {
-		values["upstream"], values["upstream_issuer"], values["client_id"] = v.upstream.Name, v.upstream.Issuer, v.upstream.ClientID
+		values["upstream"], values["upstream_issuer"], values["client_id"] = v.upstream.Name, v.upstream.Address(), v.upstream.ClientID
 		values["callback"] = v.callback()
 	}
 	if w := v.warehouse; w != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"net/url"
 	"time"
 
@@ -11,6 +12,21 @@ import (
 
 // IsIdentityCenter reports whether people sign in at IAM Identity Center, which is no OpenID provider.
 func (u *Upstream) IsIdentityCenter() bool { return u.Preset == signin.IdentityCenter }
+
+// Address is where the IdP answers. The issuer of Identity Center is a name, and its service elsewhere.
+func (u *Upstream) Address() string {
+	if !u.IsIdentityCenter() {
+		return u.Issuer
+	}
+	if u.OIDCEndpoint != "" {
+		return u.OIDCEndpoint
+	}
+	endpoint, err := identity.Endpoint("oidc", u.Region)
+	if err != nil {
+		return u.Issuer
+	}
+	return endpoint
+}
 
 // applyPreset sets what is known of this kind of IdP and the operator left open, and refuses what is
 // known not to work there.
@@ -83,10 +99,21 @@ func (g *Gateway) openAdapter(u *Upstream) (signin.Adapter, error) {
 	if !u.IsIdentityCenter() {
 		return nil, nil
 	}
-	own := identity.NewOwn(identity.OwnConfig{Region: u.Region, STSEndpoint: u.STSEndpoint, Now: g.now})
-	g.closers = append(g.closers, func() error { own.Close(); return nil })
-	return identitycenter.New(identitycenter.Config{
+	adapter, end, err := u.OpenIdentityCenter(g.logger, g.now)
+	if err != nil {
+		return nil, err
+	}
+	g.closers = append(g.closers, func() error { end(); return nil })
+	return adapter, nil
+}
+
+// OpenIdentityCenter makes what speaks for IAM Identity Center, with the AWS keys of this process. It
+// makes no call. End is called when it is no longer used.
+func (u *Upstream) OpenIdentityCenter(logger *slog.Logger, now func() time.Time) (adapter *identitycenter.Adapter, end func(), err error) {
+	own := identity.NewOwn(identity.OwnConfig{Region: u.Region, STSEndpoint: u.STSEndpoint, Now: now})
+	adapter, err = identitycenter.New(identitycenter.Config{
 		ApplicationARN: u.ClientID, Region: u.Region, Scopes: u.Scopes, Endpoint: u.OIDCEndpoint, StoreEndpoint: u.StoreEndpoint,
-		Credentials: own, Logger: g.logger, Now: g.now,
+		Credentials: own, Logger: logger, Now: now,
 	})
+	return adapter, own.Close, err
 }
