@@ -164,7 +164,7 @@ func TestHydraSignsPeopleInAndIsAskedAboutThemAgain(t *testing.T) {
 	h := startHydra(t, gatewayURL+"/signin/callback/company", secret)
 	g := startGateway(t, gatewayConfig{
 		port: port, upstream: h.issuer, clientSecret: secret, redirect: appRedirect,
-		upstreamKeys: "scopes: [openid, profile, email, offline_access]\n    check_every: 1s",
+		upstreamKeys: "scopes: [openid, profile, email, offline_access]\ncheck_every: 1s",
 	})
 	app := oauth2.Config{
 		ClientID: "test-app", RedirectURL: appRedirect, Scopes: []string{"openid", "profile", "offline_access", "sql:read"},

@@ -15,17 +15,19 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin"
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/person"
 )
 
 // gatewayConfig is what a test varies in the configuration of `shiftgrant serve`.
 type gatewayConfig struct {
 	port         int    // 0 takes a free one
-	upstream     string // issuer
+	upstream     string // issuer; "" for one that upstreamKeys describe
 	clientSecret string
-	upstreamKeys string // lines of YAML beside these; "" for the scopes openid, profile and email
-	twin         string // URL of the twin that plays AWS; "" for none
-	redirect     string // of the public app "test-app"
+	upstreamKeys string   // lines of YAML besides; "" for the scopes openid, profile and email
+	environment  []string // besides
+	twin         string   // URL of the twin that plays AWS; "" for none
+	redirect     string   // of the public app "test-app"
 }
 
 // servedGateway is a running `shiftgrant serve`.
@@ -60,10 +62,7 @@ operations: {listen: "127.0.0.1:%[8]d"}
 upstreams:
   - name: company
     display_name: The company
-    issuer: %[4]s
-    client_id: shiftgrant
-    client_secret: env:UPSTREAM_SECRET
-    %[10]s
+%[4]s
 warehouses:
   - name: tickit
     region: %[5]s
@@ -73,12 +72,12 @@ warehouses:
     identity: {role_arn: "%[7]s", sts_endpoint: %[6]s}
 apps:
   - {id: test-app, name: Test app, type: public, redirect_uris: ["%[9]s"]}
-`, g.url, c.port, g.data, c.upstream, twin.Region, c.twin, twin.RoleARN, freePort(t), c.redirect, cmp.Or(c.upstreamKeys, "scopes: [openid, profile, email]"))
+`, g.url, c.port, g.data, indent(c.upstreamLines()), twin.Region, c.twin, twin.RoleARN, freePort(t), c.redirect)
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	g.command = exec.Command(binary, "serve", "--config", file)
-	g.command.Env = append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(c.clientSecret, "unused"))
+	g.command.Env = append(append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(c.clientSecret, "unused")), c.environment...)
 	g.command.Stderr = g.log
 	if err := g.command.Start(); err != nil {
 		t.Fatal(err)
@@ -97,6 +96,16 @@ apps:
 	waitFor(t, g.url+"/readyz", g.log)
 	return g
 }
+
+// upstreamLines are the keys of the upstream.
+func (c gatewayConfig) upstreamLines() string {
+	if c.upstream == "" {
+		return c.upstreamKeys
+	}
+	return fmt.Sprintf("issuer: %s\nclient_id: shiftgrant\nclient_secret: env:UPSTREAM_SECRET\n%s", c.upstream, cmp.Or(c.upstreamKeys, "scopes: [openid, profile, email]"))
+}
+
+func indent(lines string) string { return "    " + strings.ReplaceAll(lines, "\n", "\n    ") }
 
 // waitFor waits until a URL answers 200.
 func waitFor(t *testing.T, url string, log fmt.Stringer) {
@@ -206,5 +215,45 @@ func TestRealIdPSignsPeopleIn(t *testing.T) {
 	}
 	if name, _ := result.Claims["name"].(string); !strings.Contains(name, "oidc-provider") {
 		t.Errorf("claims %v, want the name from oidc-provider", result.Claims)
+	}
+}
+
+func TestPeopleSignInAtIdentityCenter(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	gatewayURL := fmt.Sprintf("http://localhost:%d", port)
+	world, err := twin.Start(t.Context(), twin.Config{Listen: "127.0.0.1:0", Issuer: gatewayURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = world.Close() })
+	application, err := world.Center.CreateApplication(identitycenter.CustomApplication, "sign-in", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = world.Center.Change(application.ARN, func(a *identitycenter.Application) error {
+		a.AssignmentRequired, a.Actors = false, []string{twin.GatewayRoleARN}
+		a.Grants[identitycenter.AuthorizationCode] = identitycenter.Grant{RedirectURIs: []string{gatewayURL + "/signin/callback/company"}}
+		a.Grants[identitycenter.RefreshToken] = identitycenter.Grant{}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := twin.GatewayKeys()
+	startGateway(t, gatewayConfig{
+		port: port, twin: world.URL(), redirect: "http://127.0.0.1/callback",
+		upstreamKeys: fmt.Sprintf("preset: identity_center\nregion: %s\nclient_id: %s\nsso_oidc_endpoint: %[3]s\nidentitystore_endpoint: %[3]s\ndatabase_user: {local_part: true}",
+			twin.Region, application.ARN, world.URL()),
+		environment: []string{"AWS_ACCESS_KEY_ID=" + keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + keys.SecretAccessKey, "AWS_SESSION_TOKEN=" + keys.SessionToken},
+	})
+	var result struct {
+		Rows [][]any
+	}
+	script(t, "oauth4webapi", person.New("alice", twin.Password), map[string]string{
+		"ISSUER": gatewayURL, "CLIENT_ID": "test-app", "CLIENT_SECRET": "", "REDIRECT_URI": "http://127.0.0.1:49155/callback", "SCOPE": everything,
+	}, &result)
+	if got := fmt.Sprint(result.Rows); got != "[[alice]]" {
+		t.Errorf("rows %s, want alice's current_user", got)
 	}
 }

@@ -128,6 +128,9 @@ type Fault struct{ Key, Remedy string }
 
 // Check finds what cannot work in what the operator configured; nil where there is nothing.
 func (p Preset) Check(u Upstream) *Fault {
+	if p.Tenant != "tid" && strings.HasPrefix(u.Issuer, "https://login.microsoftonline.com/") && manyTenants(u.Issuer) {
+		return &Fault{"preset", "write entra: at this address the people of all tenants sign in, and each tenant is an issuer of its own"}
+	}
 	if p.Issuer != nil && !onLoopback(u.Issuer) && !p.Issuer.MatchString(u.Issuer) {
 		return &Fault{"issuer", "at " + p.Title + " this is " + p.IssuerIs}
 	}
