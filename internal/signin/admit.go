@@ -113,19 +113,21 @@ func (u *upstream) subject(identity connect.Identity) string {
 	return subject
 }
 
-// recognise checks what an upstream must have said of somebody.
-func (u *upstream) recognise(identity connect.Identity) error {
+// recognise checks what an upstream must have said of somebody, and adds what it always means.
+func (u *upstream) recognise(identity connect.Identity) (connect.Identity, error) {
 	if u.subject(identity) == "" {
-		return fmt.Errorf("%w: claim %s is missing", errNoSubject, u.preset.Subject)
+		return identity, fmt.Errorf("%w: claim %s is missing", errNoSubject, u.preset.Subject)
 	}
-	if u.preset.Tenant == "" || u.preset.Tenant == "tid" { // which is in the issuer, and was checked there
-		return nil
+	if u.preset.Tenant == "hd" { // tid is in the issuer, and was checked there
+		tenant, _ := identity.Claims["hd"].(string)
+		if !u.lets(tenant) {
+			return identity, fmt.Errorf("%w: claim hd is %q", errForeignTenant, tenant)
+		}
 	}
-	tenant, _ := identity.Claims[u.preset.Tenant].(string)
-	if !u.lets(tenant) {
-		return fmt.Errorf("%w: claim %s is %q", errForeignTenant, u.preset.Tenant, tenant)
+	if _, told := identity.Claims["email_verified"]; !told && u.preset.OwnEmail {
+		identity.EmailVerified = identity.Email != ""
 	}
-	return nil
+	return identity, nil
 }
 
 // leavesGroupsOut reports whether the ID token refers elsewhere for the person's groups (OpenID Connect
@@ -139,7 +141,8 @@ func leavesGroupsOut(identity connect.Identity) bool {
 // keep stores what is known of the person. Somebody who was here before keeps their database
 // user, whatever the claim says now, unless it was denied since.
 func (s *SignIn) keep(ctx context.Context, u *upstream, identity connect.Identity) (grant.Person, error) {
-	if err := u.recognise(identity); err != nil {
+	identity, err := u.recognise(identity)
+	if err != nil {
 		return grant.Person{}, err
 	}
 	if leavesGroupsOut(identity) {

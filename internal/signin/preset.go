@@ -34,6 +34,9 @@ type Preset struct {
 	IssuerIs string
 	// Never are scopes that do not work there, each with what to do.
 	Never map[string]string
+	// OwnEmail says that e-mail addresses are those of the company's directory, though its ID tokens leave
+	// email_verified out.
+	OwnEmail bool
 	// Unverified are claims that anybody may have filled in, each with what to use.
 	Unverified map[string]string
 }
@@ -66,6 +69,7 @@ var presets = []Preset{
 	{
 		Name: "okta", Title: "Okta",
 		Scopes: []string{"openid", "profile", "email", "offline_access"}, DatabaseUser: "preferred_username", Anew: "login",
+		OwnEmail: true, // beside an access token there is room for name, preferred_username and email alone
 		Issuer:   regexp.MustCompile(`^https://([a-z0-9-]*[a-z0-9]\.)+[a-z]+(/oauth2/[0-9A-Za-z]+)?$`),
 		IssuerIs: "https://COMPANY.okta.com/oauth2/default, or another authorization server's id in place of default, or no path at all for the organization's own",
 	},

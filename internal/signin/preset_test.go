@@ -217,6 +217,33 @@ func TestProviderWithoutTheClaimThatPeopleAreKnownByLetsNobodyIn(t *testing.T) {
 	}
 }
 
+func TestAddressIsTakenWhereItIsVerifiedOrTheDirectorys(t *testing.T) {
+	t.Parallel()
+	byEmail := DatabaseUser{Claim: "email", LocalPart: true}
+	unverified := func(twinidp.Person, string) map[string]any { return map[string]any{"email_verified": false} }
+	for name, test := range map[string]struct {
+		carolAt
+		email string // "" lets nobody in
+	}{
+		"a generic provider that says so":  {carolAt{preset: Generic, upstream: Upstream{DatabaseUser: byEmail}}, "carol@example.com"},
+		"one that does not":                {carolAt{preset: Generic, profile: twinidp.Okta(), upstream: Upstream{DatabaseUser: byEmail}}, ""},
+		"okta, whose tokens leave it out":  {carolAt{preset: "okta", profile: twinidp.Okta(), upstream: Upstream{DatabaseUser: byEmail}}, "carol@example.com"},
+		"okta, where it says the contrary": {carolAt{preset: "okta", profile: twinidp.Profile{Claims: unverified}, upstream: Upstream{DatabaseUser: byEmail}}, ""},
+	} {
+		b := newBrowserAt(t, test.carolAt)
+		status, _ := b.get("/signin?return_to=/who")
+		if test.email == "" {
+			if status != http.StatusForbidden || !strings.Contains(b.log.String(), "the e-mail address is not verified") {
+				t.Errorf("%s: %d\n%s", name, status, b.log)
+			}
+			continue
+		}
+		if got := b.carol().Email; got != test.email {
+			t.Errorf("%s: %d, e-mail address %q", name, status, got)
+		}
+	}
+}
+
 func TestOperatorsOwnKeysWin(t *testing.T) {
 	t.Parallel()
 	google, _ := PresetNamed("google")

@@ -90,7 +90,10 @@ func Cognito() Profile {
 
 // Okta is an authorization server of Okta with rotation as it is offered there.
 func Okta() Profile {
-	return Profile{Rotation: RotateWithGrace, Grace: 30 * time.Second, NoIssuerParameter: true}
+	return Profile{
+		Rotation: RotateWithGrace, Grace: 30 * time.Second, NoIssuerParameter: true,
+		Claims: func(Person, string) map[string]any { return map[string]any{"email_verified": nil} },
+	}
 }
 
 // Entra is Microsoft Entra ID at the address where all tenants sign in.
