@@ -257,3 +257,15 @@ func TestPeopleSignInAtIdentityCenter(t *testing.T) {
 		t.Errorf("rows %s, want alice's current_user", got)
 	}
 }
+
+func TestAWSCommandLineLooksPeopleUpInTheTwinsDirectory(t *testing.T) {
+	t.Parallel()
+	w := development(t)
+	known, err := w.aws(t, "alice", "identitystore", "describe-user", "--identity-store-id", "d-90twin0001", "--user-id", "9067642ac7-7f3ac01e")
+	if err != nil || known["UserName"] != "alice@example.com" || !strings.Contains(fmt.Sprint(known["Emails"]), "alice@example.com") {
+		t.Errorf("%v, %v", known, err)
+	}
+	if _, err := w.aws(t, "alice", "identitystore", "describe-user", "--identity-store-id", "d-90twin0001", "--user-id", "9067642ac7-00000000"); err == nil || !strings.Contains(err.Error(), "ResourceNotFoundException") {
+		t.Errorf("somebody unknown: %v", err)
+	}
+}
