@@ -204,7 +204,8 @@ func onLoopback(issuer string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Fill sets what the operator left open. A parameter that they set to "" is not sent.
+// Fill sets what the operator left open. A parameter that they set to "" stays so, and is not sent. What
+// is filled can be filled again.
 func (p Preset) Fill(u Upstream) Upstream {
 	u.Preset = p.Name
 	if len(u.Scopes) == 0 {
@@ -218,7 +219,6 @@ func (p Preset) Fill(u Upstream) Upstream {
 		parameters.Set(name, value)
 	}
 	maps.Copy(parameters, u.AuthorizeParameters)
-	maps.DeleteFunc(parameters, func(_ string, values []string) bool { return len(values) == 0 || values[0] == "" })
 	u.AuthorizeParameters = parameters
 	return u
 }

@@ -248,7 +248,8 @@ func TestOperatorsOwnKeysWin(t *testing.T) {
 	t.Parallel()
 	google, _ := PresetNamed("google")
 	own := google.Fill(Upstream{Scopes: []string{"openid"}, DatabaseUser: DatabaseUser{Claim: "sub"}, AuthorizeParameters: url.Values{"prompt": {""}, "hd": {"example.com"}}})
-	if got := own.AuthorizeParameters.Encode(); got != "access_type=offline&hd=example.com" || len(own.Scopes) != 1 || own.DatabaseUser.Claim != "sub" {
+	own = google.Fill(own) // a configuration is checked more than once
+	if got := own.AuthorizeParameters.Encode(); got != "access_type=offline&hd=example.com&prompt=" || len(own.Scopes) != 1 || own.DatabaseUser.Claim != "sub" {
 		t.Errorf("%s, %v, %s", got, own.Scopes, own.DatabaseUser.Claim)
 	}
 	if google.Parameters["prompt"] != "consent" || len(google.Scopes) != 3 {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -148,6 +149,8 @@ func New(config Config) (*SignIn, error) {
 // connect makes our client at an IdP.
 func (s *SignIn) connect(configured Upstream) (*upstream, error) {
 	u, config := &upstream{Upstream: configured}, s.config
+	parameters := maps.Clone(u.AuthorizeParameters)
+	maps.DeleteFunc(parameters, func(name string, _ []string) bool { return parameters.Get(name) == "" })
 	if u.Preset == "" {
 		u.Preset = Generic
 	}
@@ -157,7 +160,7 @@ func (s *SignIn) connect(configured Upstream) (*upstream, error) {
 	}
 	client := connect.Config{
 		Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Reveal(),
-		RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: u.AuthorizeParameters,
+		RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: parameters,
 		Key: config.Key, PreviousKeys: config.PreviousKeys, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
 		CookiePrefix: "sg_" + u.Name, HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
 		OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
