@@ -91,9 +91,9 @@ type Upstream struct {
 	Scopes              []string          `yaml:"scopes"`
 	AuthorizeParameters map[string]string `yaml:"authorize_parameters"`
 	DatabaseUser        DatabaseUser      `yaml:"database_user"`
-	// Tenants are whose people are let in, at an IdP where every company's people can sign in: tenant
+	// Companies are whose people are let in, at an IdP where every company's people can sign in: tenant
 	// ids with preset entra, Workspace domains with preset google, or any.
-	Tenants []string `yaml:"tenants"`
+	Companies []string `yaml:"companies"`
 	// The following are for preset identity_center. The endpoints are AWS's for the region by default.
 	Region        string `yaml:"region"`
 	OIDCEndpoint  string `yaml:"sso_oidc_endpoint"`

@@ -88,7 +88,7 @@ func (u *Upstream) signIn() signin.Upstream {
 	}
 	return signin.Upstream{
 		Name: u.Name, DisplayName: u.DisplayName, Preset: u.Preset, Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Secret(),
-		Scopes: u.Scopes, AuthorizeParameters: parameters, Tenants: u.Tenants,
+		Scopes: u.Scopes, AuthorizeParameters: parameters, Companies: u.Companies,
 		CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage),
 		DatabaseUser: signin.DatabaseUser{Claim: u.DatabaseUser.Claim, LocalPart: u.DatabaseUser.LocalPart, Deny: u.DatabaseUser.Deny},
 	}

@@ -27,7 +27,7 @@ var (
 	errNoDatabaseUser = errors.New("the upstream names no database user that may be used")
 	errDisabled       = errors.New("the person is disabled")
 	errNoSubject      = errors.New("the upstream does not say by what it knows the person")
-	errForeignTenant  = errors.New("the person is of a company whose people are not let in (tenants)")
+	errForeignCompany = errors.New("the person is of a company whose people are not let in (companies)")
 	errStore          = errors.New("the store failed")
 )
 
@@ -118,10 +118,10 @@ func (u *upstream) recognise(identity connect.Identity) (connect.Identity, error
 	if u.subject(identity) == "" {
 		return identity, fmt.Errorf("%w: claim %s is missing", errNoSubject, u.preset.Subject)
 	}
-	if u.preset.Tenant == "hd" { // tid is in the issuer, and was checked there
-		tenant, _ := identity.Claims["hd"].(string)
-		if !u.lets(tenant) {
-			return identity, fmt.Errorf("%w: claim hd is %q", errForeignTenant, tenant)
+	if u.preset.Company == "hd" { // tid is in the issuer, and was checked there
+		company, _ := identity.Claims["hd"].(string)
+		if !u.lets(company) {
+			return identity, fmt.Errorf("%w: claim hd is %q", errForeignCompany, company)
 		}
 	}
 	if _, told := identity.Claims["email_verified"]; !told && u.preset.OwnEmail {

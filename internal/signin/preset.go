@@ -23,9 +23,9 @@ type Preset struct {
 
 	// Subject is the claim that is a person's subject; "" is sub.
 	Subject string
-	// Tenant is the claim with the tenant that a person is of, at an IdP where everybody's people sign
+	// Company is the claim with the company that a person is of, at an IdP where everybody's people sign
 	// in at one address; "" where an issuer is one company's.
-	Tenant string
+	Company string
 	// Anew is the prompt that makes it ask again who is there; "" where it knows none.
 	Anew string
 
@@ -48,8 +48,8 @@ const (
 	IdentityCenter = "identity_center"
 )
 
-// AnyTenant lets everybody's people in, as a decision.
-const AnyTenant = "any"
+// AnyCompany lets everybody's people in, as a decision.
+const AnyCompany = "any"
 
 // presets are all, by what their makers document.
 var presets = []Preset{
@@ -77,9 +77,9 @@ var presets = []Preset{
 		Name: "entra", Title: "Microsoft Entra ID",
 		Scopes: []string{"openid", "profile", "email", "offline_access"}, DatabaseUser: "preferred_username", Anew: "login",
 		Subject:    "oid", // sub differs from one app registration to the next
-		Tenant:     "tid",
+		Company:    "tid",
 		Issuer:     regexp.MustCompile(`^https://[a-z0-9.-]+/([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|organizations|common)/v2\.0$`),
-		IssuerIs:   "https://login.microsoftonline.com/TENANT-ID/v2.0; or organizations in place of the id, with `tenants`",
+		IssuerIs:   "https://login.microsoftonline.com/TENANT-ID/v2.0; or organizations in place of the id, with `companies`",
 		Unverified: map[string]string{"email": "take preferred_username or upn: Entra ID does not check e-mail addresses, and another tenant may have written yours"},
 	},
 	{
@@ -88,7 +88,7 @@ var presets = []Preset{
 		// There is a refresh token only for who asks offline, and after the first time only for who
 		// has the person consent again.
 		Parameters: map[string]string{"access_type": "offline", "prompt": "consent"},
-		Tenant:     "hd",
+		Company:    "hd",
 		Issuer:     regexp.MustCompile(`^https://accounts\.google\.com$`),
 		IssuerIs:   "https://accounts.google.com",
 		Never:      map[string]string{"offline_access": "leave it out: Google has no such scope, and is asked for a refresh token by the parameter access_type"},
@@ -132,7 +132,7 @@ type Fault struct{ Key, Remedy string }
 
 // Check finds what cannot work in what the operator configured; nil where there is nothing.
 func (p Preset) Check(u Upstream) *Fault {
-	if p.Tenant != "tid" && strings.HasPrefix(u.Issuer, "https://login.microsoftonline.com/") && manyTenants(u.Issuer) {
+	if p.Company != "tid" && strings.HasPrefix(u.Issuer, "https://login.microsoftonline.com/") && manyTenants(u.Issuer) {
 		return &Fault{"preset", "write entra: at this address the people of all tenants sign in, and each tenant is an issuer of its own"}
 	}
 	if p.Issuer != nil && !onLoopback(u.Issuer) && !p.Issuer.MatchString(u.Issuer) {
@@ -149,7 +149,7 @@ func (p Preset) Check(u Upstream) *Fault {
 	if remedy, unverified := p.Unverified[u.DatabaseUser.Claim]; unverified {
 		return &Fault{"database_user.claim", remedy}
 	}
-	return p.checkTenants(u)
+	return p.checkCompanies(u)
 }
 
 var (
@@ -157,33 +157,33 @@ var (
 	domain   = regexp.MustCompile(`^([a-z0-9-]+\.)+[a-z]+$`)
 )
 
-// checkTenants has the operator decide whose people sign in, where the IdP does not.
-func (p Preset) checkTenants(u Upstream) *Fault {
+// checkCompanies has the operator decide whose people sign in, where the IdP does not.
+func (p Preset) checkCompanies(u Upstream) *Fault {
 	form, such := tenantID, "tenant ids"
-	if p.Tenant == "hd" {
+	if p.Company == "hd" {
 		form, such = domain, "Workspace domains, such as example.com"
 	}
-	everybody := slices.Contains(u.Tenants, AnyTenant)
+	everybody := slices.Contains(u.Companies, AnyCompany)
 	switch {
-	case p.Tenant == "" && len(u.Tenants) > 0:
-		return &Fault{"tenants", "this is for preset: entra and preset: google"}
-	case p.Tenant == "tid" && !manyTenants(u.Issuer):
-		if len(u.Tenants) > 0 {
-			return &Fault{"tenants", "leave it out: the issuer is one tenant's"}
+	case p.Company == "" && len(u.Companies) > 0:
+		return &Fault{"companies", "this is for preset: entra and preset: google"}
+	case p.Company == "tid" && !manyTenants(u.Issuer):
+		if len(u.Companies) > 0 {
+			return &Fault{"companies", "leave it out: the issuer is one tenant's"}
 		}
 		return nil
-	case p.Tenant != "" && len(u.Tenants) == 0:
-		return &Fault{"tenants", "people of every company can sign in there: list whose are let in (" + such + "), or write [" + AnyTenant + "]"}
-	case everybody && len(u.Tenants) > 1:
-		return &Fault{"tenants", "write [" + AnyTenant + "] alone, or the list without it"}
+	case p.Company != "" && len(u.Companies) == 0:
+		return &Fault{"companies", "people of every company can sign in there: list whose are let in (" + such + "), or write [" + AnyCompany + "]"}
+	case everybody && len(u.Companies) > 1:
+		return &Fault{"companies", "write [" + AnyCompany + "] alone, or the list without it"}
 	case everybody && u.DatabaseUser.LocalPart:
-		return &Fault{"database_user.local_part", "leave it out with tenants: [" + AnyTenant + "]: an ann of any company would become your ann"}
-	case everybody && p.Tenant == "tid" && u.DatabaseUser.Claim == "":
-		return &Fault{"database_user.claim", "name it with tenants: [" + AnyTenant + "]: every tenant fills in preferred_username by itself"}
+		return &Fault{"database_user.local_part", "leave it out with companies: [" + AnyCompany + "]: an ann of any company would become your ann"}
+	case everybody && p.Company == "tid" && u.DatabaseUser.Claim == "":
+		return &Fault{"database_user.claim", "name it with companies: [" + AnyCompany + "]: every tenant fills in preferred_username by itself"}
 	}
-	for _, tenant := range u.Tenants {
-		if !everybody && !form.MatchString(tenant) {
-			return &Fault{"tenants", "these are " + such + ", in lower case"}
+	for _, company := range u.Companies {
+		if !everybody && !form.MatchString(company) {
+			return &Fault{"companies", "these are " + such + ", in lower case"}
 		}
 	}
 	return nil
@@ -223,7 +223,7 @@ func (p Preset) Fill(u Upstream) Upstream {
 	return u
 }
 
-// lets reports whether the people of a tenant may sign in.
-func (u Upstream) lets(tenant string) bool {
-	return slices.Contains(u.Tenants, AnyTenant) || slices.Contains(u.Tenants, tenant)
+// lets reports whether the people of a company may sign in.
+func (u Upstream) lets(company string) bool {
+	return slices.Contains(u.Companies, AnyCompany) || slices.Contains(u.Companies, company)
 }

@@ -37,13 +37,13 @@ var kinds = map[string]struct {
 	}()}, user: "carol@example.com"},
 	"okta": {carolAt: carolAt{preset: "okta", profile: twinidp.Okta()}, afterSoon: true},
 	"entra": {
-		carolAt:   carolAt{preset: "entra", profile: twinidp.Entra(), path: "/organizations/v2.0", carol: twinidp.Person{Tenant: tenant}, upstream: Upstream{Tenants: []string{tenant}}},
+		carolAt:   carolAt{preset: "entra", profile: twinidp.Entra(), path: "/organizations/v2.0", carol: twinidp.Person{Tenant: tenant}, upstream: Upstream{Companies: []string{tenant}}},
 		subject:   "25081905-9743-461c-29d3-373a4eb34034", // oid
 		user:      "carol@example.com",
 		afterSoon: true, afterLong: true,
 	},
 	"google": {
-		carolAt: carolAt{preset: "google", profile: twinidp.Google(), carol: twinidp.Person{Tenant: "example.com"}, upstream: Upstream{Tenants: []string{"example.com"}}},
+		carolAt: carolAt{preset: "google", profile: twinidp.Google(), carol: twinidp.Person{Tenant: "example.com"}, upstream: Upstream{Companies: []string{"example.com"}}},
 		user:    "carol@example.com", afterSoon: true, afterLong: true,
 	},
 	"keycloak": {carolAt: carolAt{preset: "keycloak", profile: twinidp.Keycloak()}, afterSoon: true, afterLong: true},
@@ -137,7 +137,7 @@ func TestSecondConsentWithoutARefreshTokenKeepsTheFirst(t *testing.T) {
 	// The operator has taken out what the preset makes Google give one each time by.
 	b := newBrowserAt(t, carolAt{
 		preset: "google", profile: twinidp.Google(), carol: twinidp.Person{Tenant: "example.com"},
-		upstream: Upstream{Tenants: []string{"example.com"}, AuthorizeParameters: url.Values{"prompt": {""}}},
+		upstream: Upstream{Companies: []string{"example.com"}, AuthorizeParameters: url.Values{"prompt": {""}}},
 	})
 	b.signsIn("/signin?return_to=/who", "carol@example.com")
 	carol := b.person("carol@example.com")
@@ -157,16 +157,16 @@ func TestSecondConsentWithoutARefreshTokenKeepsTheFirst(t *testing.T) {
 func TestTenantThatIsNotListedIsNotLetIn(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]carolAt{
-		"entra":                     {preset: "entra", profile: twinidp.Entra(), path: "/organizations/v2.0", carol: twinidp.Person{Tenant: "7d1e0a9b-aaaa-4bbb-8ccc-9dddeeeeffff"}, upstream: Upstream{Tenants: []string{tenant}}},
-		"google":                    {preset: "google", profile: twinidp.Google(), carol: twinidp.Person{Tenant: "elsewhere.example"}, upstream: Upstream{Tenants: []string{"example.com"}}},
-		"google, a private account": {preset: "google", profile: twinidp.Google(), upstream: Upstream{Tenants: []string{"example.com"}}},
+		"entra":                     {preset: "entra", profile: twinidp.Entra(), path: "/organizations/v2.0", carol: twinidp.Person{Tenant: "7d1e0a9b-aaaa-4bbb-8ccc-9dddeeeeffff"}, upstream: Upstream{Companies: []string{tenant}}},
+		"google":                    {preset: "google", profile: twinidp.Google(), carol: twinidp.Person{Tenant: "elsewhere.example"}, upstream: Upstream{Companies: []string{"example.com"}}},
+		"google, a private account": {preset: "google", profile: twinidp.Google(), upstream: Upstream{Companies: []string{"example.com"}}},
 	} {
 		b := newBrowserAt(t, at)
 		if status, _ := b.get("/signin?return_to=/who"); status != http.StatusForbidden || !strings.Contains(b.log.String(), "not let in") {
 			t.Errorf("%s: %d\n%s", name, status, b.log)
 		}
 	}
-	b := newBrowserAt(t, carolAt{preset: "google", profile: twinidp.Google(), upstream: Upstream{Tenants: []string{AnyTenant}}})
+	b := newBrowserAt(t, carolAt{preset: "google", profile: twinidp.Google(), upstream: Upstream{Companies: []string{AnyCompany}}})
 	b.signsIn("/signin?return_to=/who", "carol@example.com")
 }
 

@@ -47,8 +47,9 @@ type Upstream struct {
 	Scopes              []string // with openid among them
 	AuthorizeParameters url.Values
 	DatabaseUser        DatabaseUser
-	// Tenants are whose people are let in, at an IdP where everybody's sign in at one address.
-	Tenants []string
+	// Companies are whose people are let in, at an IdP where everybody's sign in at one address: tenants
+	// of Entra ID, Workspace domains of Google.
+	Companies []string
 	// Adapter speaks for an IdP that is no OpenID provider; nil for all others.
 	Adapter Adapter
 	// CheckEvery is how old the upstream's last word on a person may be when an app refreshes; 0
@@ -171,7 +172,7 @@ func (s *SignIn) connect(configured Upstream) (*upstream, error) {
 		},
 		OnError: func(w http.ResponseWriter, r *http.Request, failure *connect.Error) { s.fail(w, r, u, failure) },
 	}
-	if u.preset.Tenant == "tid" && manyTenants(u.Issuer) {
+	if u.preset.Company == "tid" && manyTenants(u.Issuer) {
 		client.AcceptTenant = u.lets
 	}
 	if u.Adapter != nil {
