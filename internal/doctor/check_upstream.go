@@ -41,7 +41,7 @@ func checkUpstream(ctx context.Context, v *visit) finding {
 		return broken("no_discovery", nil, "url", at, "fault", "the answer is no such document")
 	case v.provider.Authorization == "" || v.provider.Token == "":
 		return broken("no_discovery", nil, "url", at, "fault", "it names no authorization_endpoint or token_endpoint")
-	case !sameIssuer(v.provider.Issuer, v.upstream.Issuer):
+	case !v.sameIssuer(v.provider.Issuer):
 		return broken("wrong_issuer", nil, "said", oneLine(v.provider.Issuer))
 	}
 	if fault := readableKeys(ctx, client, v.provider.Keys); fault != "" {
@@ -73,10 +73,11 @@ func (v *visit) checkIdentityCenter(ctx context.Context, client *http.Client) fi
 	return whole("IAM Identity Center answers at %s", address)
 }
 
-// sameIssuer lets a template such as Entra ID's {tenantid} stand for one part of a path.
-func sameIssuer(said, configured string) bool {
-	if said == configured {
-		return true
+// sameIssuer lets Entra ID's {tenantid} stand for one part of a path, as the gateway does.
+func (v *visit) sameIssuer(said string) bool {
+	configured := v.upstream.Issuer
+	if said == configured || v.upstream.Preset != "entra" {
+		return said == configured
 	}
 	before, after, template := strings.Cut(said, "{tenantid}")
 	return template && strings.HasPrefix(configured, before) && strings.HasSuffix(configured, after)
