@@ -15,7 +15,7 @@ const module = "github.com/shiftgrant/shiftgrant"
 var floors = [][]string{
 	{"internal/secret", "internal/seal", "redshift", "internal/grant", "internal/web"},
 	{"internal/store", "internal/audit", "internal/encode", "internal/issuer", "internal/pages", "connect/...", "redshift/placeholder", "redshift/dataapi", "redshift/wire", "redshift/identity", "internal/spool"},
-	{"internal/warehouse", "internal/signin", "internal/kms", "internal/orphans", "internal/login"},
+	{"internal/warehouse", "internal/signin", "internal/kms", "internal/identitycenter", "internal/orphans", "internal/login"},
 	{"internal/oauth", "internal/door/sqlapi", "internal/door/credentials", "internal/admin"},
 	{"internal/gateway"},
 	{"internal/setup"},

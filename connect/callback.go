@@ -24,7 +24,7 @@ var algorithms = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA,
 }
 
-// clockSkew is how far the issuer's clock may be ahead.
+// clockSkew is how far the issuer's clock may be ahead or behind.
 const clockSkew = 60 * time.Second
 
 // Callback takes the issuer's answer, and starts a session.
@@ -100,12 +100,17 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request, m *metadata, t
 			return &Error{Kind: Refused, Err: fmt.Errorf("verify ID token: %w", err)}
 		}
 	}
+	held := c.tokensOf(token)
+	if !c.asksForOpenID() && c.config.Identify != nil {
+		if identity, err = c.identify(r.Context(), held); err != nil {
+			return &Error{Kind: Refused, Err: fmt.Errorf("identify: %w", err)}
+		}
+	}
 	if c.config.OnLogin != nil {
 		if err := c.config.OnLogin(r.Context(), r, identity); err != nil {
 			return &Error{Kind: Refused, Err: err}
 		}
 	}
-	held := c.tokensOf(token)
 	if c.config.KeepTokens != nil {
 		kept, err := c.config.KeepTokens(r.Context(), identity, held)
 		if err != nil {
@@ -119,6 +124,20 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request, m *metadata, t
 		return &Error{Kind: Unavailable, Err: err}
 	}
 	return nil
+}
+
+// identify has the program say who signed in. The issuer is the one that was asked.
+func (c *Client) identify(ctx context.Context, held Tokens) (Identity, error) {
+	identity, err := c.config.Identify(ctx, held)
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case identity.Subject == "":
+		return Identity{}, errors.New("the subject is missing")
+	}
+	identity.Issuer = c.config.Issuer
+	setDefault(&identity.AuthTime, c.now())
+	return identity, nil
 }
 
 // exchangeError tells an issuer that refuses from one that cannot be reached.
@@ -151,7 +170,10 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 	if strings.ContainsFunc(raw, unicode.IsSpace) { // which go-jose would take out
 		return Identity{}, errors.New("there is white space in it")
 	}
-	verifier := oidc.NewVerifier(c.config.Issuer, m.keys, &oidc.Config{ClientID: c.config.ClientID, SupportedSigningAlgs: algorithms, Now: c.now})
+	verifier := oidc.NewVerifier(c.config.Issuer, m.keys, &oidc.Config{
+		ClientID: c.config.ClientID, SupportedSigningAlgs: algorithms, Now: c.now,
+		SkipIssuerCheck: m.forTenants(), SkipExpiryCheck: true, // both are done below, in our own way
+	})
 	verified, err := verifier.Verify(oidc.ClientContext(ctx, c.http), raw)
 	if err != nil {
 		return Identity{}, err
@@ -159,6 +181,14 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 	claims, err := readClaims(verified)
 	if err != nil {
 		return Identity{}, fmt.Errorf("decode claims: %w", err)
+	}
+	if m.forTenants() {
+		if err := c.checkTenant(m, verified.Issuer, claims, raw); err != nil {
+			return Identity{}, err
+		}
+	}
+	if err := c.checkTimes(verified, claims); err != nil {
+		return Identity{}, err
 	}
 	azp, hasAZP := claims["azp"]
 	switch {
@@ -168,10 +198,6 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 		return Identity{}, errors.New("it has several audiences and no azp")
 	case hasAZP && azp != c.config.ClientID:
 		return Identity{}, errors.New("azp is another client")
-	case verified.IssuedAt.IsZero() || verified.IssuedAt.Unix() == 0:
-		return Identity{}, errors.New("iat is missing")
-	case verified.IssuedAt.After(c.now().Add(clockSkew)):
-		return Identity{}, errors.New("iat is in the future")
 	case !constantTimeEqual(verified.Nonce, nonce):
 		return Identity{}, errors.New("nonce is not the one that was sent")
 	}
@@ -180,11 +206,39 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 			return Identity{}, fmt.Errorf("at_hash: %w", err)
 		}
 	}
-	return newIdentity(c.config.Issuer, verified.Subject, claims, c.now()), nil
+	return newIdentity(verified.Issuer, verified.Subject, claims, c.now()), nil
+}
+
+// checkTimes allows for clocks that differ a little, and says by how much where it is more.
+func (c *Client) checkTimes(verified *oidc.IDToken, claims map[string]any) error {
+	now, notBefore := c.now(), time.Time{}
+	if value, given := claims["nbf"]; given {
+		seconds, ok := value.(float64)
+		if !ok {
+			return errors.New("nbf is no time")
+		}
+		notBefore = time.Unix(int64(seconds), 0)
+	}
+	off := func(d time.Duration) string {
+		return fmt.Sprintf("%s by this machine's clock, of which %s are allowed for: set the clock right that is wrong, here or at the issuer", d.Round(time.Second), clockSkew)
+	}
+	switch {
+	case verified.Expiry.IsZero() || verified.Expiry.Unix() == 0:
+		return errors.New("exp is missing")
+	case verified.IssuedAt.IsZero() || verified.IssuedAt.Unix() == 0:
+		return errors.New("iat is missing")
+	case !now.Before(verified.Expiry.Add(clockSkew)):
+		return fmt.Errorf("it has expired: exp has been over for %s", off(now.Sub(verified.Expiry)))
+	case verified.IssuedAt.After(now.Add(clockSkew)):
+		return fmt.Errorf("iat is in the future by %s", off(verified.IssuedAt.Sub(now)))
+	case notBefore.After(now.Add(clockSkew)):
+		return fmt.Errorf("nbf is in the future by %s", off(notBefore.Sub(now)))
+	}
+	return nil
 }
 
 // registered are the claims that are verified.
-var registered = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "azp", "nonce", "at_hash", "auth_time", "email_verified"}
+var registered = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "azp", "nonce", "at_hash", "auth_time", "email_verified", "tid"}
 
 // readClaims reads the claims strictly: none is there twice, and none that is verified is there in
 // other letters, which a careless reader takes for it.

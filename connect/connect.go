@@ -65,6 +65,14 @@ type Config struct {
 	// AuthorizeParameters are added to the authorization URL, such as prompt=consent.
 	AuthorizeParameters url.Values
 
+	// AcceptTenant lets in the people of a tenant where Issuer is an address for many of them, each
+	// an issuer of its own, as at Microsoft Entra ID: its path says organizations or common. nil lets
+	// in nobody there.
+	AcceptTenant func(tenant string) bool
+	// Identify says who signed in at an issuer that is no OpenID provider, where "openid" is not among
+	// Scopes, by what the issuer gave; nil leaves it open who they are.
+	Identify func(context.Context, Tokens) (Identity, error)
+
 	// Key is 32 random bytes that seal cookies and sessions. Keep it: another key signs
 	// everybody out.
 	Key []byte

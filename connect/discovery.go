@@ -39,7 +39,9 @@ type metadata struct {
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
 
-	keys oidc.KeySet
+	keys   oidc.KeySet
+	shown  *rationed // the same keys, as they were shown
+	tenant bool      // see forTenants
 }
 
 // discovery keeps an issuer's metadata for an hour, and goes on with what it has when the
@@ -115,11 +117,13 @@ func (c *Client) fetchMetadata(ctx context.Context) (*metadata, error) {
 	if err := json.UnmarshalRead(response.Body, found); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
+	found.tenant = c.config.AcceptTenant != nil && isTemplateOf(found.Issuer, c.config.Issuer)
 	if err := found.check(c.config.Issuer, c.asksForOpenID()); err != nil {
 		return nil, err
 	}
 	keys := *c.http
-	keys.Transport = &rationed{next: keys.Transport, now: c.now}
+	found.shown = &rationed{next: keys.Transport, now: c.now}
+	keys.Transport = found.shown
 	found.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), &keys), found.JWKSURI)
 	return found, nil
 }
@@ -140,7 +144,7 @@ func (c *Client) metadataURL() string {
 
 func (m *metadata) check(issuer string, openID bool) error {
 	// RFC 8414 §3.3: identical, so that one issuer cannot speak for another.
-	if m.Issuer != issuer {
+	if m.Issuer != issuer && !m.forTenants() {
 		return fmt.Errorf("expected issuer %q, got %q", issuer, m.Issuer)
 	}
 	endpoints := map[string]string{"authorization_endpoint": m.AuthorizationEndpoint, "token_endpoint": m.TokenEndpoint}

@@ -157,13 +157,15 @@ func TestMutatedIDTokensSignNobodyIn(t *testing.T) {
 		"exp missing":              claim("exp", nil),
 		"exp null":                 raw(func(s string) string { return strings.Replace(s, `"exp":`, `"exp":null,"x":`, 1) }),
 		"exp a text":               claim("exp", "tomorrow"),
-		"exp past":                 later("exp", -1),
+		"exp past":                 later("exp", -61),
 		"exp long past":            claim("exp", 1),
+		"exp zero":                 claim("exp", 0),
 		"iat missing":              claim("iat", nil),
 		"iat null":                 raw(func(s string) string { return strings.Replace(s, `"iat":`, `"iat":null,"x":`, 1) }),
 		"iat zero":                 claim("iat", 0),
-		"iat in the future":        later("iat", 600),
-		"nbf in the future":        later("nbf", 600),
+		"iat in the future":        later("iat", 62),
+		"nbf in the future":        later("nbf", 62),
+		"nbf a text":               claim("nbf", "tomorrow"),
 		"nonce missing":            claim("nonce", nil),
 		"nonce empty":              claim("nonce", ""),
 		"nonce of another sign-in": claim("nonce", "of-another-sign-in"),
@@ -231,11 +233,12 @@ func embedded(key *ecdsa.PrivateKey) func(*issuer, map[string]any) string {
 func TestUnusualIDTokensSignIn(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(map[string]any){
-		"aud a list of one":           func(c map[string]any) { c["aud"] = []string{clientID} },
-		"two aud, with our azp":       func(c map[string]any) { c["aud"], c["azp"] = []string{"other", clientID}, clientID },
-		"no at_hash":                  func(c map[string]any) { delete(c, "at_hash") },
-		"a clock half a minute ahead": func(c map[string]any) { c["iat"] = c["iat"].(int64) + 30 },
-		"no auth_time":                func(c map[string]any) { delete(c, "auth_time") },
+		"aud a list of one":       func(c map[string]any) { c["aud"] = []string{clientID} },
+		"two aud, with our azp":   func(c map[string]any) { c["aud"], c["azp"] = []string{"other", clientID}, clientID },
+		"no at_hash":              func(c map[string]any) { delete(c, "at_hash") },
+		"a clock a minute ahead":  func(c map[string]any) { c["iat"], c["nbf"] = c["iat"].(int64)+59, c["iat"].(int64)+59 },
+		"a clock a minute behind": func(c map[string]any) { c["exp"] = c["iat"].(int64) - 58 },
+		"no auth_time":            func(c map[string]any) { delete(c, "auth_time") },
 	} {
 		i := newIssuer(t)
 		a := newApp(t, i, nil)

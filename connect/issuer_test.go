@@ -60,6 +60,8 @@ type issuer struct {
 	revoked  []url.Values
 	asked    []url.Values // of the token endpoint
 	serial   int
+	// keyIssuer is named beside the key, as Microsoft Entra ID does.
+	keyIssuer string
 }
 
 const clientID = "stargazer"
@@ -73,8 +75,9 @@ func newIssuer(t *testing.T) *issuer {
 	i := &issuer{clock: &clock{now: time.Now()}, key: key, codes: map[string]url.Values{}, calls: map[string]int{}}
 	mux := http.NewServeMux()
 	for pattern, handler := range map[string]http.HandlerFunc{
-		"GET /.well-known/openid-configuration":       i.describe,
-		"GET /.well-known/oauth-authorization-server": i.describe,
+		"GET /.well-known/openid-configuration":                    i.describe,
+		"GET /.well-known/oauth-authorization-server":              i.describe,
+		"GET /organizations/v2.0/.well-known/openid-configuration": i.describe,
 		"GET /jwks":      i.keys,
 		"POST /token":    i.answerToken,
 		"POST /revoke":   i.revoke,
@@ -128,7 +131,18 @@ func (i *issuer) describe(w http.ResponseWriter, _ *http.Request) {
 func (i *issuer) keys(w http.ResponseWriter, _ *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &i.key.PublicKey, KeyID: "one", Algorithm: "ES256", Use: "sig"}}})
+	key, err := json.Marshal(jose.JSONWebKey{Key: &i.key.PublicKey, KeyID: "one", Algorithm: "ES256", Use: "sig"})
+	if err != nil {
+		panic(err)
+	}
+	var shown map[string]any
+	if err := json.Unmarshal(key, &shown); err != nil {
+		panic(err)
+	}
+	if i.keyIssuer != "" {
+		shown["issuer"] = i.keyIssuer
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"keys": []any{shown}})
 }
 
 // authorize is the person saying yes: the callback's parameters.

@@ -15,16 +15,19 @@ import (
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/twin"
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/person"
 )
 
 // gatewayConfig is what a test varies in the configuration of `shiftgrant serve`.
 type gatewayConfig struct {
 	port         int    // 0 takes a free one
-	upstream     string // issuer
+	upstream     string // issuer; "" for one that upstreamKeys describe
 	clientSecret string
-	twin         string // URL of the twin that plays AWS; "" for none
-	redirect     string // of the public app "test-app"
+	upstreamKeys string   // lines of YAML besides; "" for the scopes openid, profile and email
+	environment  []string // besides
+	twin         string   // URL of the twin that plays AWS; "" for none
+	redirect     string   // of the public app "test-app"
 }
 
 // servedGateway is a running `shiftgrant serve`.
@@ -47,10 +50,7 @@ func startGateway(t *testing.T, c gatewayConfig) *servedGateway {
 	return serveConfig(t, fmt.Sprintf("http://localhost:%d", c.port), c.port, c.clientSecret, fmt.Sprintf(`upstreams:
   - name: company
     display_name: The company
-    issuer: %[1]s
-    client_id: shiftgrant
-    client_secret: env:UPSTREAM_SECRET
-    scopes: [openid, profile, email]
+%[1]s
 warehouses:
   - name: tickit
     region: %[2]s
@@ -60,11 +60,11 @@ warehouses:
     identity: {role_arn: "%[4]s", sts_endpoint: %[3]s}
 apps:
   - {id: test-app, name: Test app, type: public, redirect_uris: ["%[5]s"]}
-`, c.upstream, twin.Region, c.twin, twin.RoleARN, c.redirect))
+`, indent(c.upstreamLines()), twin.Region, c.twin, twin.RoleARN, c.redirect), c.environment...)
 }
 
 // serveConfig runs `shiftgrant serve` with what a configuration says beyond its addresses.
-func serveConfig(t *testing.T, gatewayURL string, port int, upstreamSecret, rooms string) *servedGateway {
+func serveConfig(t *testing.T, gatewayURL string, port int, upstreamSecret, rooms string, environment ...string) *servedGateway {
 	t.Helper()
 	// A unix socket's path is short.
 	dir, err := os.MkdirTemp("", "sg-serve-")
@@ -79,7 +79,7 @@ func serveConfig(t *testing.T, gatewayURL string, port int, upstreamSecret, room
 		t.Fatal(err)
 	}
 	g.command = exec.Command(binary, "serve", "--config", file)
-	g.command.Env = append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(upstreamSecret, "unused"))
+	g.command.Env = append(append(os.Environ(), "UPSTREAM_SECRET="+cmp.Or(upstreamSecret, "unused")), environment...)
 	g.command.Stderr = g.log
 	if err := g.command.Start(); err != nil {
 		t.Fatal(err)
@@ -98,6 +98,16 @@ func serveConfig(t *testing.T, gatewayURL string, port int, upstreamSecret, room
 	waitFor(t, g.url+"/readyz", g.log)
 	return g
 }
+
+// upstreamLines are the keys of the upstream.
+func (c gatewayConfig) upstreamLines() string {
+	if c.upstream == "" {
+		return c.upstreamKeys
+	}
+	return fmt.Sprintf("issuer: %s\nclient_id: shiftgrant\nclient_secret: env:UPSTREAM_SECRET\n%s", c.upstream, cmp.Or(c.upstreamKeys, "scopes: [openid, profile, email]"))
+}
+
+func indent(lines string) string { return "    " + strings.ReplaceAll(lines, "\n", "\n    ") }
 
 // waitFor waits until a URL answers 200.
 func waitFor(t *testing.T, url string, log fmt.Stringer) {
@@ -207,5 +217,57 @@ func TestRealIdPSignsPeopleIn(t *testing.T) {
 	}
 	if name, _ := result.Claims["name"].(string); !strings.Contains(name, "oidc-provider") {
 		t.Errorf("claims %v, want the name from oidc-provider", result.Claims)
+	}
+}
+
+func TestPeopleSignInAtIdentityCenter(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	gatewayURL := fmt.Sprintf("http://localhost:%d", port)
+	world, err := twin.Start(t.Context(), twin.Config{Listen: "127.0.0.1:0", Issuer: gatewayURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = world.Close() })
+	application, err := world.Center.CreateApplication(identitycenter.CustomApplication, "sign-in", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = world.Center.Change(application.ARN, func(a *identitycenter.Application) error {
+		a.AssignmentRequired, a.Actors = false, []string{twin.GatewayRoleARN}
+		a.Grants[identitycenter.AuthorizationCode] = identitycenter.Grant{RedirectURIs: []string{gatewayURL + "/signin/callback/company"}}
+		a.Grants[identitycenter.RefreshToken] = identitycenter.Grant{}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := twin.GatewayKeys()
+	startGateway(t, gatewayConfig{
+		port: port, twin: world.URL(), redirect: "http://127.0.0.1/callback",
+		upstreamKeys: fmt.Sprintf("preset: identity_center\nregion: %s\nclient_id: %s\nsso_oidc_endpoint: %[3]s\nidentitystore_endpoint: %[3]s\ndatabase_user: {local_part: true}",
+			twin.Region, application.ARN, world.URL()),
+		environment: []string{"AWS_ACCESS_KEY_ID=" + keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + keys.SecretAccessKey, "AWS_SESSION_TOKEN=" + keys.SessionToken},
+	})
+	var result struct {
+		Rows [][]any
+	}
+	script(t, "oauth4webapi", person.New("alice", twin.Password), map[string]string{
+		"ISSUER": gatewayURL, "CLIENT_ID": "test-app", "CLIENT_SECRET": "", "REDIRECT_URI": "http://127.0.0.1:49155/callback", "SCOPE": everything,
+	}, &result)
+	if got := fmt.Sprint(result.Rows); got != "[[alice]]" {
+		t.Errorf("rows %s, want alice's current_user", got)
+	}
+}
+
+func TestAWSCommandLineLooksPeopleUpInTheTwinsDirectory(t *testing.T) {
+	t.Parallel()
+	w := development(t)
+	known, err := w.aws(t, "alice", "identitystore", "describe-user", "--identity-store-id", "d-90twin0001", "--user-id", "9067642ac7-7f3ac01e")
+	if err != nil || known["UserName"] != "alice@example.com" || !strings.Contains(fmt.Sprint(known["Emails"]), "alice@example.com") {
+		t.Errorf("%v, %v", known, err)
+	}
+	if _, err := w.aws(t, "alice", "identitystore", "describe-user", "--identity-store-id", "d-90twin0001", "--user-id", "9067642ac7-00000000"); err == nil || !strings.Contains(err.Error(), "ResourceNotFoundException") {
+		t.Errorf("somebody unknown: %v", err)
 	}
 }

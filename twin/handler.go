@@ -11,6 +11,7 @@ import (
 
 	"github.com/shiftgrant/shiftgrant/twin/controlplane"
 	"github.com/shiftgrant/shiftgrant/twin/iam"
+	"github.com/shiftgrant/shiftgrant/twin/identitystore"
 	"github.com/shiftgrant/shiftgrant/twin/kms"
 	"github.com/shiftgrant/shiftgrant/twin/secretsmanager"
 	"github.com/shiftgrant/shiftgrant/twin/ssoadmin"
@@ -39,6 +40,7 @@ func (t *Twin) serveAWS(w http.ResponseWriter, r *http.Request) {
 	for prefix, service := range map[string]http.Handler{
 		"RedshiftData.": t.DataAPI, controlplane.Target: t.Passwords, kms.Target: t.KMS,
 		secretsmanager.Target: t.Secrets, ssoadmin.Target: t.Admin,
+		identitystore.Target: t.Directory,
 	} {
 		if strings.HasPrefix(target, prefix) {
 			service.ServeHTTP(w, r)
@@ -50,7 +52,7 @@ func (t *Twin) serveAWS(w http.ResponseWriter, r *http.Request) {
 		t.serveQuery(w, r)
 		return
 	}
-	http.Error(w, "The twin plays redshift-data, redshift-serverless, kms, secretsmanager and sso-admin (X-Amz-Target), sts, iam and redshift (a form with Action and Version), and sso-oidc (paths of its own).", http.StatusNotFound)
+	http.Error(w, "The twin plays redshift-data, redshift-serverless, kms, secretsmanager, sso-admin and identitystore (X-Amz-Target), sts, iam and redshift (a form with Action and Version), and sso-oidc (paths of its own).", http.StatusNotFound)
 }
 
 // dated has answers carry the twin's time: by it clients find out that clocks differ.

@@ -38,6 +38,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/dataapi"
 	"github.com/shiftgrant/shiftgrant/twin/iam"
 	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
+	"github.com/shiftgrant/shiftgrant/twin/identitystore"
 	"github.com/shiftgrant/shiftgrant/twin/idp"
 	"github.com/shiftgrant/shiftgrant/twin/jwks"
 	"github.com/shiftgrant/shiftgrant/twin/kms"
@@ -108,10 +109,11 @@ type Twin struct {
 	Wire      *wire.Server
 	// KMS keeps other people's keys. It starts with two, KeyARN and SigningKeyARN.
 	KMS *kms.Server
-	// Center is what IAM Identity Center knows; OIDC and Admin are its two services.
-	Center *identitycenter.Center
-	OIDC   *ssooidc.Server
-	Admin  *ssoadmin.Server
+	// Center is what IAM Identity Center knows; OIDC, Admin and Directory are its services.
+	Center    *identitycenter.Center
+	OIDC      *ssooidc.Server
+	Admin     *ssoadmin.Server
+	Directory *identitystore.Server
 	// Secrets is Secrets Manager. It starts with one secret, SecretARN.
 	Secrets *secretsmanager.Server
 	// IAM is how roles and OIDC providers get into STS.
@@ -275,6 +277,7 @@ func (t *Twin) openCenter(config Config) (err error) {
 		return err
 	}
 	t.Admin = ssoadmin.New(ssoadmin.Config{Center: t.Center, Registry: t.Registry, Region: Region, Now: config.Now})
+	t.Directory = identitystore.New(identitystore.Config{Center: t.Center, Registry: t.Registry, Region: Region, Now: config.Now})
 	t.OIDC, err = ssooidc.New(ssooidc.Config{URL: t.url, Center: t.Center, Registry: t.Registry, Region: Region, Password: Password, Now: config.Now})
 	return err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/shiftgrant/shiftgrant/internal/doctor"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/twin"
+	"github.com/shiftgrant/shiftgrant/twin/identitycenter"
 	"github.com/shiftgrant/shiftgrant/twin/script"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 	"github.com/shiftgrant/shiftgrant/twin/sts"
@@ -306,6 +307,35 @@ func brokenUpstream() []breakage {
 			return []string{"/client.secret", "/old.secret"}
 		}},
 		{link: "client", cause: "unreachable", how: "its token endpoint shows a page", arrange: upstreamIs(idp{redeem: page(http.StatusForbidden, "blocked")})},
+		{link: "upstream", cause: "unreachable", how: "people sign in at Identity Center, and its service cannot be reached", arrange: func(t *testing.T, w *world) []string {
+			return centered(t, w, "http://"+closedPort(t), func(*identitycenter.Application) {})
+		}},
+		{link: "redirect", cause: "not_registered", how: "the application of Identity Center has another redirect URI", arrange: func(t *testing.T, w *world) []string {
+			return centered(t, w, w.aws.url, func(a *identitycenter.Application) {
+				a.Grants[identitycenter.AuthorizationCode] = identitycenter.Grant{RedirectURIs: []string{w.issuer.url + "/signin/callback/other"}}
+			})
+		}},
+		{link: "client", cause: "no_actor", how: "the application of Identity Center does not name the gateway's role", arrange: func(t *testing.T, w *world) []string {
+			return centered(t, w, w.aws.url, func(a *identitycenter.Application) { a.Actors = nil })
+		}},
+	}
+}
+
+// centered has people sign in at the twin's Identity Center, by an application with something wrong.
+func centered(t *testing.T, w *world, endpoint string, spoil func(*identitycenter.Application)) []string {
+	t.Helper()
+	made, err := w.twin.Center.CreateApplication(identitycenter.CustomApplication, "sign-in", "")
+	must(t, err)
+	must(t, w.twin.Center.Change(made.ARN, func(a *identitycenter.Application) error {
+		a.Actors = []string{twin.DeveloperKeys("admin").RoleARN}
+		a.Grants[identitycenter.AuthorizationCode] = identitycenter.Grant{RedirectURIs: []string{w.issuer.url + "/signin/callback/twin"}}
+		a.Grants[identitycenter.RefreshToken] = identitycenter.Grant{}
+		spoil(a)
+		return nil
+	}))
+	return []string{
+		fmt.Sprintf(`{name: twin, issuer: "%s", client_id: shiftgrant, client_secret: "file:%s/client.secret"}`, w.twin.IdPIssuer(), w.folder),
+		fmt.Sprintf(`{name: twin, preset: identity_center, region: %s, client_id: "%s", sso_oidc_endpoint: "%s"}`, twin.Region, made.ARN, endpoint),
 	}
 }
 

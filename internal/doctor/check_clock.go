@@ -41,12 +41,12 @@ func (v *visit) clocks() []string {
 	var sources []string
 	for i := range v.gateway.Warehouses {
 		w := &visit{examination: v.examination, warehouse: &v.gateway.Warehouses[i]}
-		if endpoint := w.stsEndpoint(); endpoint != "" && usesSTS(w) {
+		if endpoint := w.stsEndpoint(); endpoint != "" && (usesSTS(w) || w.warehouse.Identity.HasCredentials()) {
 			sources = append(sources, endpoint)
 		}
 	}
 	for _, u := range v.gateway.Upstreams {
-		sources = append(sources, u.Issuer)
+		sources = append(sources, u.Address())
 	}
 	return sources
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +25,9 @@ type providerMetadata struct {
 func checkUpstream(ctx context.Context, v *visit) finding {
 	client := plainClient()
 	defer client.CloseIdleConnections()
+	if v.upstream.IsIdentityCenter() {
+		return v.checkIdentityCenter(ctx, client)
+	}
 	at := strings.TrimSuffix(v.upstream.Issuer, "/") + "/.well-known/openid-configuration"
 	got, err := get(ctx, client, at)
 	switch {
@@ -37,7 +41,7 @@ func checkUpstream(ctx context.Context, v *visit) finding {
 		return broken("no_discovery", nil, "url", at, "fault", "the answer is no such document")
 	case v.provider.Authorization == "" || v.provider.Token == "":
 		return broken("no_discovery", nil, "url", at, "fault", "it names no authorization_endpoint or token_endpoint")
-	case !sameIssuer(v.provider.Issuer, v.upstream.Issuer):
+	case !v.sameIssuer(v.provider.Issuer):
 		return broken("wrong_issuer", nil, "said", oneLine(v.provider.Issuer))
 	}
 	if fault := readableKeys(ctx, client, v.provider.Keys); fault != "" {
@@ -52,10 +56,28 @@ func checkUpstream(ctx context.Context, v *visit) finding {
 	return whole("%s says who it is and shows its keys", v.upstream.Issuer)
 }
 
-// sameIssuer lets a template such as Entra ID's {tenantid} stand for one part of a path.
-func sameIssuer(said, configured string) bool {
-	if said == configured {
-		return true
+// checkIdentityCenter finds IAM Identity Center in its region. It shows neither a discovery document nor
+// keys, so that it answers is all that can be seen from outside.
+func (v *visit) checkIdentityCenter(ctx context.Context, client *http.Client) finding {
+	address := v.upstream.Address()
+	v.provider = providerMetadata{Authorization: address + "/authorize", Token: address + "/token", TokenAuth: []string{"none"}}
+	got, err := get(ctx, client, v.provider.Authorization)
+	switch {
+	case err != nil && untrusted(err):
+		return broken("untrusted", nil, "fault", oneLine(err.Error()))
+	case err != nil:
+		return broken("unreachable", err)
+	case got.status >= http.StatusInternalServerError:
+		return broken("unreachable", fmt.Errorf("status %d", got.status))
+	}
+	return whole("IAM Identity Center answers at %s", address)
+}
+
+// sameIssuer lets Entra ID's {tenantid} stand for one part of a path, as the gateway does.
+func (v *visit) sameIssuer(said string) bool {
+	configured := v.upstream.Issuer
+	if said == configured || v.upstream.Preset != "entra" {
+		return said == configured
 	}
 	before, after, template := strings.Cut(said, "{tenantid}")
 	return template && strings.HasPrefix(configured, before) && strings.HasSuffix(configured, after)
@@ -85,6 +107,7 @@ var refusals = []struct{ cause, word string }{
 	{"not_registered", "redirect_mismatch"},      // Cognito
 	{"no_client", "AADSTS700016"},                // Entra ID
 	{"no_client", "client_id is not registered"}, // the twin
+	{"no_client", "there is no such client"},     // the twin's Identity Center
 	{"no_client", "invalid_client"},
 	{"no_client", "Client not found"}, // Keycloak
 	{"no_client", "unknown client"},
@@ -162,6 +185,12 @@ func (v *visit) signInURL() string {
 		"state": {rand.Text()}, "nonce": {rand.Text()}, "prompt": {"none"},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
 	}
+	if v.upstream.IsIdentityCenter() {
+		query = url.Values{
+			"response_type": query["response_type"], "client_id": query["client_id"], "redirect_uri": query["redirect_uri"], "state": query["state"],
+			"scopes": query["scope"], "code_challenge": query["code_challenge"], "code_challenge_method": query["code_challenge_method"],
+		}
+	}
 	separator := "?"
 	if strings.Contains(v.provider.Authorization, "?") {
 		separator = "&"
@@ -169,13 +198,24 @@ func (v *visit) signInURL() string {
 	return v.provider.Authorization + separator + query.Encode()
 }
 
-func hasClientSecret(v *visit) bool { return !v.upstream.ClientSecret.Secret().IsZero() }
+// provesItself reports whether the gateway shows the IdP who it is: by a secret, or by AWS keys.
+func provesItself(v *visit) bool {
+	return !v.upstream.ClientSecret.Secret().IsZero() || v.upstream.IsIdentityCenter()
+}
 
 // checkClient redeems a code that does not exist. A client is authenticated before its code is
 // looked at (RFC 6749 §4.1.3), so invalid_grant means that the secret is right.
 func checkClient(ctx context.Context, v *visit) finding {
 	client := plainClient()
 	defer client.CloseIdleConnections()
+	if v.upstream.IsIdentityCenter() {
+		adapter, end, err := v.upstream.OpenIdentityCenter(slog.New(slog.DiscardHandler), v.config.Now)
+		if err != nil {
+			return broken("unreachable", nil, "url", v.provider.Token, "fault", oneLine(err.Error()))
+		}
+		defer end()
+		client = &http.Client{Transport: adapter}
+	}
 	got, err := v.redeemNothing(ctx, client)
 	if err != nil {
 		return broken("unreachable", nil, "url", v.provider.Token, "fault", oneLine(err.Error()))
@@ -187,15 +227,20 @@ func checkClient(ctx context.Context, v *visit) finding {
 	if json.Unmarshal(got.body, &refusal) != nil || refusal.Error == "" {
 		return broken("unreachable", nil, "url", v.provider.Token, "fault", fmt.Sprintf("status %d without an OAuth error", got.status))
 	}
-	switch refusal.Error {
-	case "invalid_client", "unauthorized_client":
-		return broken("refused", nil, "fault", oneLine(refusal.Error+" "+refusal.Description))
-	case "invalid_grant":
+	refused := oneLine(strings.TrimSpace(refusal.Error + " " + refusal.Description))
+	switch center := v.upstream.IsIdentityCenter(); {
+	case center && refusal.Error == "invalid_grant":
+		return whole("the gateway's AWS keys may act for %s", v.upstream.ClientID)
+	case center:
+		return broken("no_actor", nil, "fault", refused)
+	case refusal.Error == "invalid_client", refusal.Error == "unauthorized_client":
+		return broken("refused", nil, "fault", refused)
+	case refusal.Error == "invalid_grant":
 		return whole("the secret of client %s is right", v.upstream.ClientID)
-	case "invalid_request": // Entra ID looks at the code's form first
+	case refusal.Error == "invalid_request": // Entra ID looks at the code's form first
 		return whole("the token endpoint answers, and does not tell whether the secret is right")
 	}
-	return broken("unreachable", nil, "url", v.provider.Token, "fault", oneLine(refusal.Error+" "+refusal.Description))
+	return broken("unreachable", nil, "url", v.provider.Token, "fault", refused)
 }
 
 func (v *visit) redeemNothing(ctx context.Context, client *http.Client) (answer, error) {

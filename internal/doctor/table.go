@@ -139,7 +139,7 @@ func UpstreamLinks() []Link {
 	return []Link{
 		{
 			Name: "upstream", Title: "identity provider", Needs: []string{"configuration"}, Limit: slow, check: checkUpstream,
-			Tries: "fetches its discovery document and its keys",
+			Tries: "fetches its discovery document and its keys (of IAM Identity Center, which has none, whether it answers)",
 			Causes: []Cause{
 				{Name: "unreachable", What: "{upstream_issuer} does not answer", Remedy: "check that this machine may reach it: `curl -v {upstream_issuer}/.well-known/openid-configuration`; DNS, firewall, HTTPS_PROXY"},
 				{Name: "untrusted", What: "its certificate is not trusted here: {fault}", Remedy: "if it is a company's own authority, add that to the system's (Debian: /usr/local/share/ca-certificates and `update-ca-certificates`)"},
@@ -160,10 +160,11 @@ func UpstreamLinks() []Link {
 			},
 		},
 		{
-			Name: "client", Title: "secret at the identity provider", Needs: []string{"redirect"}, Limit: slow, check: checkClient, applies: hasClientSecret,
+			Name: "client", Title: "secret at the identity provider", Needs: []string{"redirect"}, Limit: slow, check: checkClient, applies: provesItself,
 			Tries: "offers its token endpoint a code that nobody issued: the refusal tells whether the secret was right",
 			Causes: []Cause{
 				{Name: "refused", What: "it refuses the secret of client {client_id}: {fault}", Remedy: "make a new secret there, put it where `client_secret` of upstream {upstream} points to, and restart the gateway"},
+				{Name: "no_actor", What: "it gives this gateway's AWS keys no tokens for {client_id}: {fault}", Remedy: "name the gateway's own role in the authentication method of the application, give it the grants authorization_code and refresh_token, and allow the role sso-oauth:CreateTokenWithIAM on it; docs/identity-providers.md has the commands"},
 				{Name: "unreachable", What: "its token endpoint {url} does not answer as one: {fault}", Remedy: "check that this machine may reach it; tell who runs the identity provider"},
 			},
 		},

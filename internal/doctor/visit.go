@@ -133,7 +133,7 @@ func (v *visit) values() map[string]string {
 }
 
 func valuesOf(u gateway.Upstream) map[string]string {
-	return map[string]string{"upstream": u.Name, "upstream_issuer": u.Issuer, "client_id": u.ClientID}
+	return map[string]string{"upstream": u.Name, "upstream_issuer": u.Address(), "client_id": u.ClientID}
 }
 
 // addIdentity is about the warehouse and the chain into it.

@@ -116,9 +116,18 @@ func TestRolesAndTheirSessionsBelongTogether(t *testing.T) {
 
 func TestTemplatesOfEntraIDStandForTenants(t *testing.T) {
 	t.Parallel()
-	const template = "https://login.microsoftonline.com/{tenantid}/v2.0"
-	if !sameIssuer(template, "https://login.microsoftonline.com/0d6e/v2.0") || sameIssuer(template, "https://elsewhere.example/0d6e/v2.0") {
-		t.Error("a template is taken for the wrong issuer")
+	for _, test := range []struct {
+		preset, issuer string
+		want           bool
+	}{
+		{"entra", "https://login.microsoftonline.com/organizations/v2.0", true},
+		{"entra", "https://elsewhere.example/organizations/v2.0", false},
+		{"generic", "https://login.microsoftonline.com/organizations/v2.0", false},
+	} {
+		v := &visit{upstream: &gateway.Upstream{Preset: test.preset, Issuer: test.issuer}}
+		if got := v.sameIssuer("https://login.microsoftonline.com/{tenantid}/v2.0"); got != test.want {
+			t.Errorf("%s at %s: %v", test.preset, test.issuer, got)
+		}
 	}
 }
 

@@ -96,12 +96,21 @@ type Log struct {
 type Upstream struct {
 	Name                string            `yaml:"name"`
 	DisplayName         string            `yaml:"display_name"`
+	Preset              string            `yaml:"preset"` // what kind of IdP it is; default generic. See internal/signin/preset.go
 	Issuer              string            `yaml:"issuer"`
 	ClientID            string            `yaml:"client_id"`
 	ClientSecret        SecretRef         `yaml:"client_secret"`
 	Scopes              []string          `yaml:"scopes"`
 	AuthorizeParameters map[string]string `yaml:"authorize_parameters"`
 	DatabaseUser        DatabaseUser      `yaml:"database_user"`
+	// Companies are whose people are let in, at an IdP where every company's people can sign in: tenant
+	// ids with preset entra, Workspace domains with preset google, or any.
+	Companies []string `yaml:"companies"`
+	// The following are for preset identity_center. The endpoints are AWS's for the region by default.
+	Region        string `yaml:"region"`
+	OIDCEndpoint  string `yaml:"sso_oidc_endpoint"`
+	StoreEndpoint string `yaml:"identitystore_endpoint"`
+	STSEndpoint   string `yaml:"sts_endpoint"` // where the gateway's own keys come from there
 	// With offline_access among the scopes (or whatever makes this IdP give refresh tokens), the
 	// IdP is asked about a person again when an app refreshes.
 	CheckEvery     Duration `yaml:"check_every"`     // 1h: how old its last word may be
@@ -353,6 +362,9 @@ func (c *Config) checkUpstreams() error {
 	var names []string
 	for i := range c.Upstreams {
 		upstream, path := &c.Upstreams[i], fmt.Sprintf("$.upstreams[%d]", i)
+		if err := upstream.applyPreset(path); err != nil {
+			return err
+		}
 		issuer, err := url.Parse(upstream.Issuer)
 		switch {
 		case !namePattern.MatchString(upstream.Name):
@@ -366,10 +378,6 @@ func (c *Config) checkUpstreams() error {
 		}
 		names = append(names, upstream.Name)
 		setDefault(&upstream.DisplayName, upstream.Name)
-		setDefault(&upstream.DatabaseUser.Claim, "preferred_username")
-		if len(upstream.Scopes) == 0 {
-			upstream.Scopes = []string{"openid", "profile", "email"}
-		}
 		if !slices.Contains(upstream.Scopes, "openid") {
 			return &keyError{path + ".scopes", "openid must be among them: it is what says who signed in"}
 		}

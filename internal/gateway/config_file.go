@@ -110,18 +110,21 @@ func lineOf(content []byte, path string) int {
 // unknownKey says where a key belongs, or which one was probably meant.
 func unknownKey(key string) string {
 	var nearest string
+	var sections []string
 	distance := 3 // more changes than two make another word
 	for _, k := range knownKeys(reflect.TypeFor[Config](), "") {
 		name := k[strings.LastIndex(k, ".")+1:]
 		if name == key {
-			section := cmp.Or(strings.TrimSuffix(strings.TrimSuffix(k, name), "."), "the top level")
-			return fmt.Sprintf("unknown key %q here; it belongs to %s", key, section)
+			sections = append(sections, cmp.Or(strings.TrimSuffix(strings.TrimSuffix(k, name), "."), "the top level"))
 		}
 		if d := changes(key, name); d < distance {
 			nearest, distance = name, d
 		}
 	}
-	if nearest != "" {
+	switch {
+	case len(sections) > 0:
+		return fmt.Sprintf("unknown key %q here; it belongs to %s", key, strings.Join(sections, " or "))
+	case nearest != "":
 		return fmt.Sprintf("unknown key %q; did you mean %s?", key, nearest)
 	}
 	return fmt.Sprintf("unknown key %q; docs/configuration.md has all keys", key)

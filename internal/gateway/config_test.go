@@ -73,7 +73,8 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 	}
 	for _, c := range []struct{ name, old, replacement, wantLine, want string }{
 		{"unknown key", "data: /var/lib/shiftgrant", "dada: x", ":2:", `unknown key "dada"; did you mean data?`},
-		{"key of another section", "data: /var/lib/shiftgrant", "region: x", ":2:", "belongs to warehouses"},
+		{"key of another section", "data: /var/lib/shiftgrant", "cluster: x", ":2:", "belongs to warehouses"},
+		{"key of two other sections", "data: /var/lib/shiftgrant", "region: x", ":2:", "belongs to upstreams or warehouses"},
 		{"key of the top level below", "    name: Stargazer", "    listen: x", ":17:", "belongs to the top level"},
 		{"key like no other", "data: /var/lib/shiftgrant", "frobnicate: x", ":2:", "docs/configuration.md"},
 		{"key given twice", "data: /var/lib/shiftgrant", "data: a\ndata: b", ":3:", "already defined"},

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -273,16 +272,13 @@ func (t *tenant) openPages() (err error) {
 func (t *tenant) openSignIn() error {
 	upstreams := make([]signin.Upstream, 0, len(t.config.Upstreams))
 	for _, u := range t.config.Upstreams {
-		parameters := url.Values{}
-		for name, value := range u.AuthorizeParameters {
-			parameters.Set(name, value)
+		upstream := u.signIn()
+		upstream.Lends = t.config.lendsTokens(u.Name)
+		var err error
+		if upstream.Adapter, err = t.openAdapter(&u); err != nil {
+			return fmt.Errorf("upstream %s: %w", u.Name, err)
 		}
-		upstreams = append(upstreams, signin.Upstream{
-			Name: u.Name, DisplayName: u.DisplayName, Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Secret(),
-			Scopes: u.Scopes, AuthorizeParameters: parameters,
-			CheckEvery: time.Duration(u.CheckEvery), TolerateOutage: time.Duration(u.TolerateOutage), Lends: t.config.lendsTokens(u.Name),
-			DatabaseUser: signin.DatabaseUser{Claim: u.DatabaseUser.Claim, LocalPart: u.DatabaseUser.LocalPart, Deny: u.DatabaseUser.Deny},
-		})
+		upstreams = append(upstreams, upstream)
 	}
 	key, before, err := t.keys.derive("sign-in sessions")
 	if err != nil {

@@ -26,6 +26,8 @@ type DatabaseUser struct {
 var (
 	errNoDatabaseUser = errors.New("the upstream names no database user that may be used")
 	errDisabled       = errors.New("the person is disabled")
+	errNoSubject      = errors.New("the upstream does not say by what it knows the person")
+	errForeignCompany = errors.New("the person is of a company whose people are not let in (companies)")
 	errStore          = errors.New("the store failed")
 )
 
@@ -102,12 +104,53 @@ func (s *SignIn) admit(ctx context.Context, r *http.Request, u *upstream, identi
 	return nil
 }
 
+// subject is by what an upstream knows somebody for good; "" where it does not say.
+func (u *upstream) subject(identity connect.Identity) string {
+	if u.preset.Subject == "" {
+		return identity.Subject
+	}
+	subject, _ := identity.Claims[u.preset.Subject].(string)
+	return subject
+}
+
+// recognise checks what an upstream must have said of somebody, and adds what it always means.
+func (u *upstream) recognise(identity connect.Identity) (connect.Identity, error) {
+	if u.subject(identity) == "" {
+		return identity, fmt.Errorf("%w: claim %s is missing", errNoSubject, u.preset.Subject)
+	}
+	if u.preset.Company == "hd" { // tid is in the issuer, and was checked there
+		company, _ := identity.Claims["hd"].(string)
+		if !u.lets(company) {
+			return identity, fmt.Errorf("%w: claim hd is %q", errForeignCompany, company)
+		}
+	}
+	if _, told := identity.Claims["email_verified"]; !told && u.preset.OwnEmail {
+		identity.EmailVerified = identity.Email != ""
+	}
+	return identity, nil
+}
+
+// leavesGroupsOut reports whether the ID token refers elsewhere for the person's groups (OpenID Connect
+// Core §5.6.2), as Entra ID's does for somebody who is in more than fit.
+func leavesGroupsOut(identity connect.Identity) bool {
+	elsewhere, _ := identity.Claims["_claim_names"].(map[string]any)
+	_, groups := elsewhere["groups"]
+	return groups
+}
+
 // keep stores what is known of the person. Somebody who was here before keeps their database
 // user, whatever the claim says now, unless it was denied since.
 func (s *SignIn) keep(ctx context.Context, u *upstream, identity connect.Identity) (grant.Person, error) {
+	identity, err := u.recognise(identity)
+	if err != nil {
+		return grant.Person{}, err
+	}
+	if leavesGroupsOut(identity) {
+		s.config.Logger.InfoContext(ctx, "the upstream left a person's groups out of the ID token, because they are too many; nothing here goes by them", "upstream", u.Name)
+	}
 	now := s.now()
 	person := grant.Person{
-		ID: grant.NewID("per"), Tenant: s.config.Tenant, Issuer: identity.Issuer, Subject: identity.Subject,
+		ID: grant.NewID("per"), Tenant: s.config.Tenant, Issuer: identity.Issuer, Subject: u.subject(identity),
 		Name: identity.Name, CreatedAt: now, SeenAt: now,
 	}
 	if identity.EmailVerified {

@@ -1,6 +1,8 @@
 package signin
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,24 +27,56 @@ type browserAtGateway struct {
 	*world
 	signIn   *SignIn
 	provider *twinidp.Provider
+	mux      *http.ServeMux
 	gateway  string
 	browser  *http.Client
+	log      *journalOfLines
+}
+
+// journalOfLines is what is logged.
+type journalOfLines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journalOfLines) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journalOfLines) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// carolAt is carol as a provider of some kind knows her.
+type carolAt struct {
+	preset   string
+	profile  twinidp.Profile
+	path     string         // of the issuer; "" is /idp
+	carol    twinidp.Person // beside what she has anyway
+	upstream Upstream       // what an operator configures beside the preset
 }
 
 func newBrowser(t *testing.T) *browserAtGateway {
 	t.Helper()
-	b := &browserAtGateway{world: newWorld(t)}
-	mux := http.NewServeMux()
-	gateway := httptest.NewServer(mux)
-	t.Cleanup(gateway.Close)
-	b.gateway = gateway.URL
+	return newBrowserAt(t, carolAt{preset: Generic, upstream: Upstream{Scopes: []string{"openid", "profile", "offline_access"}}})
+}
+
+func newBrowserAt(t *testing.T, at carolAt) *browserAtGateway {
+	t.Helper()
+	b := newGateway(t)
+	at.carol.Username, at.carol.Password, at.carol.Subject, at.carol.Name = "carol", "twin", "idp|carol", "Carol"
+	at.carol.Email = "carol@example.com"
 	provider := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.provider.ServeHTTP(w, r) }))
-	issuer := "http://" + provider.Listener.Addr().String() + "/idp"
+	issuer := "http://" + provider.Listener.Addr().String() + cmp.Or(at.path, "/idp")
 	var err error
 	b.provider, err = twinidp.New(twinidp.Config{
-		Issuer: issuer, Now: b.clock.Now,
+		Issuer: issuer, Now: b.clock.Now, Profile: at.profile,
 		Clients: []twinidp.Client{{ID: "gateway", Secret: "gateway-secret", RedirectURIs: []string{b.gateway + "/signin/callback/corp"}}},
-		People:  []twinidp.Person{{Username: "carol", Password: "twin", Subject: "idp|carol", Name: "Carol"}},
+		People:  []twinidp.Person{at.carol},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,23 +84,48 @@ func newBrowser(t *testing.T) *browserAtGateway {
 	provider.Start()
 	t.Cleanup(provider.Close)
 	b.provider.SetScript(twinidp.Script{SignInAs: "carol"})
-	shown, err := pages.New(pages.Config{BaseURL: b.gateway})
+	at.upstream.Issuer, at.upstream.ClientID, at.upstream.ClientSecret = issuer, "gateway", secret.New("gateway-secret")
+	b.serve(at.preset, at.upstream)
+	return b
+}
+
+// newGateway has an address, and serves nothing yet.
+func newGateway(t *testing.T) *browserAtGateway {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	b := &browserAtGateway{world: newWorld(t), mux: http.NewServeMux(), log: &journalOfLines{}}
+	b.browser = &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
+	gateway := httptest.NewServer(b.mux)
+	t.Cleanup(gateway.Close)
+	b.gateway = gateway.URL
+	return b
+}
+
+// serve signs people in at an upstream called corp.
+func (b *browserAtGateway) serve(kind string, upstream Upstream) {
+	b.t.Helper()
+	shown, err := pages.New(pages.Config{BaseURL: b.gateway})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	preset, _ := PresetNamed(kind)
+	upstream.Name, upstream.DisplayName = "corp", "Corp"
+	if fault := preset.Check(upstream); fault != nil {
+		b.t.Fatalf("preset %s: %+v", kind, fault)
 	}
 	b.signIn, err = New(Config{
 		BaseURL: b.gateway, Tenant: grant.DefaultTenant, People: b.store, Sessions: connect.NewMemorySessions(), Key: make([]byte, 32), Pages: shown,
-		Audit: b.audit, Tokens: b.store, Envelope: seal.Envelope{Wrapper: b.ring}, Logger: slog.New(slog.DiscardHandler), Now: b.clock.Now,
-		Upstreams: []Upstream{{
-			Name: "corp", DisplayName: "Corp", Issuer: issuer, ClientID: "gateway", ClientSecret: secret.New("gateway-secret"),
-			Scopes: []string{"openid", "profile", "offline_access"},
-		}},
+		Audit: b.audit, Tokens: b.store, Envelope: seal.Envelope{Wrapper: b.ring}, Now: b.clock.Now,
+		Logger: slog.New(slog.NewTextHandler(b.log, nil)), Upstreams: []Upstream{preset.Fill(upstream)},
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	b.signIn.Register(mux)
-	mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
+	b.signIn.Register(b.mux)
+	b.mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
 		current, err := b.signIn.Person(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
@@ -73,12 +133,6 @@ func newBrowser(t *testing.T) *browserAtGateway {
 		}
 		_, _ = io.WriteString(w, current.Person.DatabaseUser)
 	})
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.browser = &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
-	return b
 }
 
 // get follows all redirects.
@@ -141,20 +195,25 @@ func TestSignInKeepsWhatTheProviderIsAskedWith(t *testing.T) {
 	b.wantSignedIn(false)
 }
 
-func TestSigningOutHereLeavesTheAppsAlone(t *testing.T) {
-	t.Parallel()
-	b := newBrowser(t)
-	b.get("/signin?return_to=/who")
+func (b *browserAtGateway) signsOut() {
+	b.t.Helper()
 	request, err := http.NewRequest(http.MethodPost, b.gateway+"/signout", nil)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	request.Header.Set("Sec-Fetch-Site", "same-origin")
 	response, err := b.browser.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	_ = response.Body.Close()
+}
+
+func TestSigningOutHereLeavesTheAppsAlone(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	b.get("/signin?return_to=/who")
+	b.signsOut()
 	b.wantSignedIn(false)
 	b.clock.pass(time.Hour)
 	if err := b.signIn.StillWelcome(t.Context(), b.carol()); err != nil {

@@ -1,14 +1,17 @@
 // Package signin knows who is at the browser: it sends people to sign in at their own IdP, with
 // package connect, and keeps that they did.
 //
-// A person is what their IdP says in iss and sub, and nothing else: a name or an e-mail address
-// can be changed, or given to somebody else. The first sign-in binds a database user to that
+// A person is what their IdP says in iss and sub (at Microsoft Entra ID in tid and oid), and nothing
+// else: a name or an e-mail address can be changed, or given to somebody else. The first sign-in binds a database user to that
 // pair for good; whoever comes later with the same database user is somebody else and is not
 // let in, because they would read as the first.
 //
 // Whether the IdP still employs the person is asked when an app refreshes (upstream.go), where
 // the IdP gave a token to ask with. A session lasts its time, unless the IdP says no then, the
 // person ends it, or an operator disables them or signs them out.
+//
+// IdPs differ in how they are asked, and in what they mean by it; what is known of each kind is in
+// preset.go.
 package signin
 
 import (
@@ -16,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -38,12 +42,18 @@ var ErrSignedOut = errors.New("nobody is signed in")
 type Upstream struct {
 	Name                string // in paths and cookies
 	DisplayName         string
+	Preset              string // what kind of IdP it is; "" is Generic
 	Issuer              string
 	ClientID            string
 	ClientSecret        secret.Text
 	Scopes              []string // with openid among them
 	AuthorizeParameters url.Values
 	DatabaseUser        DatabaseUser
+	// Companies are whose people are let in, at an IdP where everybody's sign in at one address: tenants
+	// of Entra ID, Workspace domains of Google.
+	Companies []string
+	// Adapter speaks for an IdP that is no OpenID provider; nil for all others.
+	Adapter Adapter
 	// CheckEvery is how old the upstream's last word on a person may be when an app refreshes; 0
 	// is an hour. TolerateOutage is for how long after that people go on while it does not
 	// answer; 0 is a day. Both are for upstreams that give refresh tokens.
@@ -51,6 +61,13 @@ type Upstream struct {
 	TolerateOutage time.Duration
 	// Lends says that warehouses take this upstream's tokens; see SignIn.Lend.
 	Lends bool
+}
+
+// An Adapter lets package connect talk to an IdP that is no OpenID provider: it answers in the place
+// of its metadata and its token endpoint, and says who signed in by what that gave.
+type Adapter interface {
+	http.RoundTripper
+	Identify(ctx context.Context, given connect.Tokens) (connect.Identity, error)
 }
 
 // People keeps persons.
@@ -102,6 +119,7 @@ type SignIn struct {
 // upstream is an IdP with our client there.
 type upstream struct {
 	Upstream
+	preset Preset
 	client *connect.Client
 }
 
@@ -126,22 +144,9 @@ func New(config Config) (*SignIn, error) {
 		return nil, fmt.Errorf("sign-in: base URL: %w", err)
 	}
 	for _, configured := range config.Upstreams {
-		u := &upstream{Upstream: configured}
-		u.client, err = connect.New(connect.Config{
-			Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Reveal(),
-			RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: u.AuthorizeParameters,
-			Key: config.Key, PreviousKeys: config.PreviousKeys, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
-			CookiePrefix: s.cookiePrefix(u), HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
-			OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
-				return s.admit(ctx, r, u, identity)
-			},
-			KeepTokens: func(ctx context.Context, identity connect.Identity, given connect.Tokens) (bool, error) {
-				return s.keepTokens(ctx, u, identity, given)
-			},
-			OnError: func(w http.ResponseWriter, r *http.Request, failure *connect.Error) { s.fail(w, r, u, failure) },
-		})
+		u, err := s.connect(configured)
 		if err != nil {
-			return nil, fmt.Errorf("sign-in at %s: %w", u.Name, err)
+			return nil, fmt.Errorf("sign-in at %s: %w", configured.Name, err)
 		}
 		s.upstreams = append(s.upstreams, u)
 	}
@@ -157,6 +162,42 @@ func (s *SignIn) cookiePrefix(u *upstream) string {
 		return "sg_" + u.Name
 	}
 	return "sg_" + s.config.Tenant + "." + u.Name
+}
+
+// connect makes our client at an IdP.
+func (s *SignIn) connect(configured Upstream) (*upstream, error) {
+	u, config := &upstream{Upstream: configured}, s.config
+	parameters := maps.Clone(u.AuthorizeParameters)
+	maps.DeleteFunc(parameters, func(name string, _ []string) bool { return parameters.Get(name) == "" })
+	if u.Preset == "" {
+		u.Preset = Generic
+	}
+	var known bool
+	if u.preset, known = PresetNamed(u.Preset); !known {
+		return nil, fmt.Errorf("there is no preset %q", u.Preset)
+	}
+	client := connect.Config{
+		Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: u.ClientSecret.Reveal(),
+		RedirectURL: config.BaseURL + "/signin/callback/" + u.Name, Scopes: u.Scopes, AuthorizeParameters: parameters,
+		Key: config.Key, PreviousKeys: config.PreviousKeys, Sessions: config.Sessions, SessionLifetime: config.Lifetime, SessionIdle: config.Lifetime,
+		CookiePrefix: s.cookiePrefix(u), HTTPClient: config.HTTPClient, Logger: config.Logger, Now: config.Now,
+		OnLogin: func(ctx context.Context, r *http.Request, identity connect.Identity) error {
+			return s.admit(ctx, r, u, identity)
+		},
+		KeepTokens: func(ctx context.Context, identity connect.Identity, given connect.Tokens) (bool, error) {
+			return s.keepTokens(ctx, u, identity, given)
+		},
+		OnError: func(w http.ResponseWriter, r *http.Request, failure *connect.Error) { s.fail(w, r, u, failure) },
+	}
+	if u.preset.Company == "tid" && manyTenants(u.Issuer) {
+		client.AcceptTenant = u.lets
+	}
+	if u.Adapter != nil {
+		client.Scopes, client.HTTPClient, client.Identify = nil, &http.Client{Transport: u.Adapter}, u.Adapter.Identify
+	}
+	var err error
+	u.client, err = connect.New(client)
+	return u, err
 }
 
 // Register mounts the handlers.
@@ -186,7 +227,7 @@ func (s *SignIn) Person(r *http.Request) (*Current, error) {
 			return nil, fmt.Errorf("look up session: %w", err)
 		}
 		identity := session.Identity()
-		person, err := s.config.People.PersonBySubject(r.Context(), s.config.Tenant, identity.Issuer, identity.Subject)
+		person, err := s.config.People.PersonBySubject(r.Context(), s.config.Tenant, identity.Issuer, u.subject(identity))
 		if errors.Is(err, grant.ErrNotFound) {
 			continue
 		}
@@ -229,8 +270,8 @@ func (s *SignIn) begin(w http.ResponseWriter, r *http.Request, returnTo string, 
 
 func (u *upstream) begin(w http.ResponseWriter, r *http.Request, returnTo string, anew bool) {
 	parameters := url.Values{}
-	if anew {
-		parameters.Set("prompt", "login") // OpenID Connect Core §3.1.2.1
+	if anew && u.preset.Anew != "" {
+		parameters.Set("prompt", u.preset.Anew) // OpenID Connect Core §3.1.2.1
 	}
 	u.client.Begin(w, r, returnTo, parameters)
 }

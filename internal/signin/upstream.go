@@ -161,21 +161,22 @@ func (s *SignIn) newKeeper() *Keeper {
 	}, inquiries)
 }
 
-// keepTokens keeps what an upstream gave with a sign-in.
+// keepTokens keeps what an upstream gave with a sign-in. The session holds none of it, whether or not
+// there was a refresh token: its end would revoke what it holds, and at Google an access token takes
+// the refresh token that was kept earlier with it.
 func (s *SignIn) keepTokens(ctx context.Context, u *upstream, identity connect.Identity, given connect.Tokens) (bool, error) {
 	if s.keeper == nil {
 		return false, nil
 	}
-	person, err := s.config.People.PersonBySubject(ctx, s.config.Tenant, identity.Issuer, identity.Subject)
+	person, err := s.config.People.PersonBySubject(ctx, s.config.Tenant, identity.Issuer, u.subject(identity))
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", errStore, err)
 	}
-	kept, err := s.keeper.Keep(ctx, person.Tenant, person.ID, u.Name, given.Refresh)
-	if err != nil {
+	if err := s.keeper.Keep(ctx, person.Tenant, person.ID, u.Name, given.Refresh); err != nil {
 		return false, fmt.Errorf("%w: %w", errStore, err)
 	}
 	s.keeper.hold(person.Tenant, person.ID, u.Name, given)
-	return kept, nil
+	return true, nil
 }
 
 // StillWelcome asks about a person as Keeper.StillWelcome does.
@@ -196,22 +197,21 @@ func (s *SignIn) Reseal(ctx context.Context) (int, error) {
 
 // Keep keeps the refresh token of a sign-in, in place of the one before. An upstream that gives
 // none this time has vouched for the person all the same.
-func (k *Keeper) Keep(ctx context.Context, tenant, personID, upstream, refresh string) (kept bool, err error) {
+func (k *Keeper) Keep(ctx context.Context, tenant, personID, upstream, refresh string) error {
 	if refresh == "" {
-		return false, k.Tokens.VouchUpstream(ctx, tenant, personID, k.Now())
+		return k.Tokens.VouchUpstream(ctx, tenant, personID, k.Now())
 	}
 	for {
 		before, err := k.Tokens.UpstreamToken(ctx, tenant, personID)
 		if err != nil && !errors.Is(err, grant.ErrNotFound) {
-			return false, err
+			return err
 		}
 		next := grant.UpstreamToken{Tenant: tenant, PersonID: personID, Upstream: upstream, Generation: before.Generation + 1, CheckedAt: k.Now()}
 		if err := k.seal(ctx, &next, refresh); err != nil {
-			return false, err
+			return err
 		}
-		err = k.Tokens.KeepUpstream(ctx, next)
-		if !errors.Is(err, grant.ErrConflict) {
-			return err == nil, err
+		if err = k.Tokens.KeepUpstream(ctx, next); !errors.Is(err, grant.ErrConflict) {
+			return err
 		}
 	}
 }

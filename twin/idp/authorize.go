@@ -22,6 +22,7 @@ type authorization struct {
 	prompts     []string
 	maxAge      time.Duration // -1 where none is asked for
 	loginHint   string
+	offline     bool // see RefreshFor
 }
 
 // supportedScopes are kept of what a client asks for; others are ignored, as OpenID Connect
@@ -56,7 +57,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.showError(w, http.StatusBadRequest, problem)
 		return
 	}
-	if refused := request.read(parameters); refused != nil {
+	if refused := request.read(parameters, p.config.Profile); refused != nil {
 		p.redirectError(w, r, request, refused)
 		return
 	}
@@ -114,7 +115,7 @@ func (p *Provider) redirectTarget(parameters url.Values) (authorization, string)
 }
 
 // read checks the rest of the request, in the order of the specifications.
-func (a *authorization) read(parameters url.Values) *oauthError {
+func (a *authorization) read(parameters url.Values, profile Profile) *oauthError {
 	for _, values := range parameters {
 		if len(values) > 1 {
 			return refuse("invalid_request", "a parameter was given twice") // RFC 6749 §3.1
@@ -136,7 +137,10 @@ func (a *authorization) read(parameters url.Values) *oauthError {
 	if mode := parameters.Get("response_mode"); mode != "" && mode != "query" {
 		return refuse("invalid_request", "the one response_mode is query")
 	}
-	if err := a.readScope(parameters.Get("scope")); err != nil {
+	if profile.OpaqueState && url.QueryEscape(a.state) != a.state {
+		return refuse("invalid_request", "the state may hold only what a URL takes as it stands, such as base64url")
+	}
+	if err := a.readScope(parameters.Get("scope"), profile); err != nil {
 		return err
 	}
 	// RFC 7636 §4.3, §4.4.1.
@@ -145,11 +149,21 @@ func (a *authorization) read(parameters url.Values) *oauthError {
 	}
 	a.challenge = parameters.Get("code_challenge")
 	a.nonce, a.loginHint = parameters.Get("nonce"), parameters.Get("login_hint")
-	return a.readPrompt(parameters)
+	a.offline = parameters.Get("access_type") == "offline"
+	return a.readPrompt(parameters, profile)
 }
 
-func (a *authorization) readScope(scope string) *oauthError {
+func (a *authorization) readScope(scope string, profile Profile) *oauthError {
 	asked := strings.Fields(scope)
+	if len(asked) == 0 && profile.ScopeOptional {
+		a.scopes = profile.scopes()
+		return nil
+	}
+	for _, scope := range asked {
+		if slices.Contains(profile.RefuseScopes, scope) {
+			return refuse("invalid_scope", "the client does not have the scope "+scope)
+		}
+	}
 	if !slices.Contains(asked, "openid") {
 		return refuse("invalid_scope", "the scope must include openid")
 	}
@@ -162,11 +176,11 @@ func (a *authorization) readScope(scope string) *oauthError {
 }
 
 // readPrompt reads prompt and max_age, OpenID Connect Core §3.1.2.1.
-func (a *authorization) readPrompt(parameters url.Values) *oauthError {
+func (a *authorization) readPrompt(parameters url.Values, profile Profile) *oauthError {
 	a.prompts = strings.Fields(parameters.Get("prompt"))
 	for _, prompt := range a.prompts {
-		if prompt != "none" && prompt != "login" && prompt != "select_account" {
-			return refuse("invalid_request", "the prompts are none, login and select_account")
+		if !slices.Contains(profile.prompts(), prompt) {
+			return refuse("invalid_request", "the prompts are "+strings.Join(profile.prompts(), ", "))
 		}
 	}
 	if a.asks("none") && len(a.prompts) > 1 {
@@ -225,6 +239,7 @@ func (p *Provider) redirectCode(w http.ResponseWriter, r *http.Request, request 
 	p.mu.Lock()
 	p.codes.put(value, &code{request: request, grant: &grant{
 		client: request.client, person: by.person, scopes: request.scopes, authTime: by.authTime, expires: now.Add(p.config.RefreshLife),
+		refreshes: p.givesRefresh(request, by.person),
 	}}, now, now.Add(codeLife))
 	p.mu.Unlock()
 	p.config.Logger.Info("idp signed in", "person", by.person.Username, "client", request.client)
@@ -241,7 +256,9 @@ func (p *Provider) redirect(w http.ResponseWriter, r *http.Request, request auth
 	if request.state != "" {
 		response.Set("state", request.state)
 	}
-	response.Set("iss", p.config.Issuer)
+	if !p.config.Profile.NoIssuerParameter {
+		response.Set("iss", p.config.Issuer)
+	}
 	target, err := url.Parse(request.redirectURI)
 	if err != nil {
 		p.showError(w, http.StatusInternalServerError, "The registered redirect_uri is not a URL.")

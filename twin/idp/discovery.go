@@ -36,7 +36,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	methods := []string{"client_secret_post", "client_secret_basic", "none"}
 	w.Header().Set("Cache-Control", "public, max-age=60")
 	writeJSON(w, http.StatusOK, metadata{
-		Issuer:                p.config.Issuer,
+		Issuer:                p.issuer(tenantPlaceholder),
 		Authorization:         at(authorizePath),
 		Token:                 at(tokenPath),
 		Keys:                  at(keysPath),
@@ -51,13 +51,13 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		SubjectTypes:          []string{"public"},
 		Algorithms:            []string{"RS256"},
 		ChallengeMethods:      []string{"S256"},
-		Scopes:                []string{"groups", "openid", "offline_access", "email", "profile"},
-		Prompts:               []string{"select_account", "none", "login"},
+		Scopes:                p.config.Profile.scopes(),
+		Prompts:               p.config.Profile.prompts(),
 		Claims: []string{
 			"groups", "preferred_username", "email_verified", "email", "name",
 			"nonce", "auth_time", "at_hash", "iat", "exp", "aud", "sub", "iss",
 		},
-		IssuerParameter: true,
+		IssuerParameter: !p.config.Profile.NoIssuerParameter,
 	})
 }
 

@@ -8,7 +8,7 @@
 // repeat. Where the specifications leave freedom it takes the unusual choice: its endpoints
 // have paths that nobody could guess, so a client has to read the discovery document.
 //
-// A test can tell it to misbehave; see Script.
+// A test can tell it to misbehave (Script), and to be like a real provider of some kind (Profile).
 package idp
 
 import (
@@ -29,6 +29,8 @@ type Config struct {
 	Issuer  string
 	Clients []Client
 	People  []Person
+	// Profile makes it like a real provider of some kind.
+	Profile Profile
 
 	AccessLife  time.Duration // of access and ID tokens; 5 minutes
 	RefreshLife time.Duration // from sign-in, whatever the rotation; 30 days
@@ -61,6 +63,7 @@ type Person struct {
 	Name     string
 	Email    string
 	Groups   []string
+	Tenant   string // of whose people they are; for profiles that tell
 }
 
 const (
@@ -88,6 +91,8 @@ type Provider struct {
 	codes    *shelf[*code]
 	access   *shelf[accessToken]
 	refresh  *shelf[*refreshToken]
+	// consented is who has, to which client, for as long as the provider lives.
+	consented map[string]bool
 }
 
 // New checks the configuration and makes the provider, with a fresh key.
@@ -111,7 +116,7 @@ func New(config Config) (*Provider, error) {
 		config: withDefaults(config), path: issuer.Path, pages: pages, keys: keys,
 		sameSite: http.NewCrossOriginProtection(),
 		tickets:  newShelf[ticket](), sessions: newShelf[session](), codes: newShelf[*code](),
-		access: newShelf[accessToken](), refresh: newShelf[*refreshToken](),
+		access: newShelf[accessToken](), refresh: newShelf[*refreshToken](), consented: map[string]bool{},
 	}
 	p.mux = p.routes()
 	return p, nil

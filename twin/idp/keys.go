@@ -84,5 +84,9 @@ func (p *Provider) ForgetOldKeys() { p.keys.forgetOld() }
 
 func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Cache-Control", "public, max-age=60")
+	if p.config.Profile.Tenants {
+		p.keysByTenant(w)
+		return
+	}
 	writeJSON(w, http.StatusOK, p.keys.published())
 }

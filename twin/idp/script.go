@@ -21,6 +21,10 @@ type Script struct {
 	WrongNonce     bool
 	WrongAudience  bool
 	ExpiredIDToken bool
+	// ClockAhead is how far ahead the clock is that ID tokens are dated by; behind where it is negative.
+	ClockAhead time.Duration
+	// LostAnswers is how many of the next good answers of the token endpoint nobody gets.
+	LostAnswers int
 }
 
 // SetScript replaces the script.
@@ -62,6 +66,17 @@ func (p *Provider) takeTokenFailure() bool {
 		return false
 	}
 	p.script.TokenFailures--
+	return true
+}
+
+// takeLostAnswer says whether this token answer is one of those that are to be lost.
+func (p *Provider) takeLostAnswer() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.script.LostAnswers <= 0 {
+		return false
+	}
+	p.script.LostAnswers--
 	return true
 }
 

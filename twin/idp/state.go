@@ -81,6 +81,8 @@ type grant struct {
 	authTime time.Time
 	expires  time.Time
 	ended    bool
+	// refreshes says that it has refresh tokens.
+	refreshes bool
 }
 
 // code is an authorization code, kept after use to notice a replay.
@@ -98,6 +100,7 @@ type accessToken struct {
 
 // refreshToken is one generation of a grant's refresh token, kept after use likewise.
 type refreshToken struct {
-	grant *grant
-	used  bool
+	grant  *grant
+	used   bool
+	usedAt time.Time // for the first time
 }

@@ -15,7 +15,7 @@ import (
 
 // tokenResponse is RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3.
 type tokenResponse struct {
-	Scope        string `json:"scope"`
+	Scope        string `json:"scope,omitempty"`
 	ExpiresIn    int    `json:"expires_in"`
 	IDToken      string `json:"id_token"`
 	RefreshToken string `json:"refresh_token,omitempty"`
@@ -34,6 +34,9 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	if refused != nil {
 		p.refuseToken(w, r, refused)
 		return
+	}
+	if p.takeLostAnswer() {
+		panic(http.ErrAbortHandler) // the work is done, and nobody is told
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, http.StatusOK, response)
@@ -128,7 +131,7 @@ func (p *Provider) redeemCode(client Client, form url.Values) (*tokenResponse, *
 		return nil, refuse("invalid_grant", "the code was used before; what it gave has been revoked")
 	}
 	c.used = true
-	return p.issue(c.grant, c.request.nonce, c.grant.scopes, now)
+	return p.issue(c.grant, c.request.nonce, c.grant.scopes, c.grant.refreshes, now)
 }
 
 func (p *Provider) redeemRefresh(client Client, form url.Values) (*tokenResponse, *oauthError) {
@@ -145,7 +148,7 @@ func (p *Provider) redeemRefresh(client Client, form url.Values) (*tokenResponse
 	if !found || presented.grant.client != client.ID || presented.grant.ended {
 		return nil, refuse("invalid_grant", "the refresh token is unknown, expired or revoked")
 	}
-	if presented.used {
+	if presented.used && !p.takesAgain(presented, now) {
 		// RFC 9700 §4.14.2: which of two holders is the thief cannot be told, so both lose.
 		presented.grant.ended = true
 		return nil, refuse("invalid_grant", "the refresh token was used before; what it belongs to has been revoked")
@@ -159,13 +162,15 @@ func (p *Provider) redeemRefresh(client Client, form url.Values) (*tokenResponse
 			}
 		}
 	}
-	presented.used = true
+	if !presented.used {
+		presented.used, presented.usedAt = true, now
+	}
 	// OpenID Connect Core §12.2: the new ID token has no nonce.
-	return p.issue(presented.grant, "", scopes, now)
+	return p.issue(presented.grant, "", scopes, p.config.Profile.Rotation != NoRotation, now)
 }
 
 // issue makes the tokens of one exchange. The caller holds the lock.
-func (p *Provider) issue(g *grant, nonce string, scopes []string, now time.Time) (*tokenResponse, *oauthError) {
+func (p *Provider) issue(g *grant, nonce string, scopes []string, refreshes bool, now time.Time) (*tokenResponse, *oauthError) {
 	access, err := p.accessToken(g, now)
 	if err != nil {
 		p.config.Logger.Error("idp could not sign", "error", err)
@@ -181,16 +186,25 @@ func (p *Provider) issue(g *grant, nonce string, scopes []string, now time.Time)
 		AccessToken: access, TokenType: "Bearer", ExpiresIn: int(p.config.AccessLife.Seconds()),
 		IDToken: idToken, Scope: strings.Join(scopes, " "),
 	}
-	if slices.Contains(g.scopes, "offline_access") {
+	if p.config.Profile.SilentScope {
+		response.Scope = ""
+	}
+	if refreshes {
 		response.RefreshToken = newSecret("twin-rt-")
-		p.refresh.put(response.RefreshToken, &refreshToken{grant: g}, now, g.expires)
+		p.refresh.put(response.RefreshToken, &refreshToken{grant: g}, now, p.refreshExpires(g, now))
 	}
 	return response, nil
 }
 
-// accessToken is opaque, or has the form that Entra ID gives those for an API.
+// accessToken is opaque, or has the form that Cognito gives them, or Entra ID those for an API.
 func (p *Provider) accessToken(g *grant, now time.Time) (string, error) {
 	client, _ := p.client(g.client)
+	if p.config.Profile.AccessByClient {
+		return p.keys.sign(map[string]any{
+			"iss": p.config.Issuer, "client_id": g.client, "sub": g.person.Subject, "username": g.person.Username, "token_use": "access", "jti": newSecret(""),
+			"scope": strings.Join(g.scopes, " "), "iat": now.Unix(), "exp": now.Add(p.config.AccessLife).Unix(),
+		})
+	}
 	if client.AccessAudience == "" {
 		return newSecret("twin-at-"), nil
 	}
@@ -207,12 +221,18 @@ func (p *Provider) idToken(g *grant, nonce string, scopes []string, access strin
 	if client, _ := p.client(g.client); client.Claims != nil {
 		maps.Copy(claims, client.Claims(g.person))
 	}
-	claims["iss"] = p.config.Issuer
+	told := now.Add(p.script.ClockAhead)
+	claims["iss"] = p.issuer(g.person.Tenant)
 	claims["aud"] = g.client
-	claims["iat"] = now.Unix()
-	claims["exp"] = now.Add(p.config.AccessLife).Unix()
-	claims["auth_time"] = g.authTime.Unix()
+	claims["iat"] = told.Unix()
+	claims["exp"] = told.Add(p.config.AccessLife).Unix()
+	claims["auth_time"] = g.authTime.Add(p.script.ClockAhead).Unix()
 	claims["at_hash"] = leftHalfHash(access)
+	p.addGroups(claims, g.person)
+	if p.config.Profile.Claims != nil {
+		maps.Copy(claims, p.config.Profile.Claims(g.person, g.client))
+		maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
+	}
 	if nonce != "" {
 		claims["nonce"] = nonce
 	}

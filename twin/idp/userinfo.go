@@ -53,6 +53,9 @@ func (p *Provider) end(client Client, token string) {
 	now := p.config.Now()
 	if access, found := p.access.get(token, now); found && access.grant.client == client.ID {
 		p.access.drop(token)
+		if p.config.Profile.RevokeAll {
+			p.endAll(access.grant)
+		}
 	}
 	if refresh, found := p.refresh.get(token, now); found && refresh.grant.client == client.ID {
 		refresh.grant.ended = true
