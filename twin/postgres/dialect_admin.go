@@ -84,18 +84,17 @@ func systemRole(tokens []token, i int) bool {
 
 // scoped is GRANT … FOR TABLES IN SCHEMA s TO …, and the like.
 func scoped(s []token) (string, bool) {
-	for i := 2; i+4 < len(s); i++ {
+	for i := 2; i+5 < len(s); i++ {
 		if !s[i].is("FOR") || !s[i+1].is("TABLES") && !s[i+1].is("SCHEMAS") || !s[i+2].is("IN") {
 			continue
 		}
-		scope := "NULL"
-		name, ok := identifier(s[i+4])
+		scope, ok := identifier(s[i+4])
 		switch {
 		case !ok:
 			return "", false
-		case s[i+3].is("SCHEMA"):
-			scope = quoteLiteral(name)
-		case !s[i+3].is("DATABASE"):
+		case s[i+3].is("DATABASE"):
+			scope = ""
+		case !s[i+3].is("SCHEMA"):
 			return "", false
 		}
 		rest := s[i+5:]
@@ -105,21 +104,32 @@ func scoped(s []token) (string, bool) {
 		if len(rest) < 2 || !rest[0].is("TO") && !rest[0].is("FROM") {
 			return "", false
 		}
-		grantees := strings.TrimSpace(strings.TrimPrefix(withoutRole(spaced(rest)), rest[0].text))
+		privileges, privilegesFine := list(s[1:i], "PRIVILEGES")
+		grantees, granteesFine := list(rest[1:], "ROLE")
 		return "CALL pg_catalog.redshift_scoped(" + strings.Join([]string{
-			quoteLiteral(strings.ToUpper(s[0].text)), quoteLiteral(join(s[1:i])), quoteLiteral(strings.ToUpper(s[i+1].text)), scope, quoteLiteral(grantees),
-		}, ", ") + ")", true
+			quoteLiteral(strings.ToUpper(s[0].text)), quoteLiteral(strings.ToUpper(s[i+1].text)), quoteLiteral(scope), strings.ToUpper(privileges), grantees,
+		}, ", ") + ")", privilegesFine && granteesFine
 	}
 	return "", false
 }
 
-// spaced puts blanks between tokens.
-func spaced(s []token) []token {
-	var all []token
+// list writes names between commas as an array; a word that only says what they are is left out.
+func list(s []token, left string) (array string, ok bool) {
+	var names []string
+	expected := true
 	for _, t := range s {
-		all = append(all, t, token{blank, " "})
+		name, named := identifier(t)
+		switch {
+		case t.is(left):
+			continue
+		case expected && named:
+			names = append(names, quoteLiteral(name))
+		case expected || !t.punctuated(","):
+			return "", false
+		}
+		expected = !expected
 	}
-	return all
+	return "ARRAY[" + strings.Join(names, ", ") + "]", !expected
 }
 
 func join(s []token) string {
