@@ -55,14 +55,9 @@ func withoutRole(tokens []token) string {
 	var out strings.Builder
 	previous := token{}
 	for i, t := range tokens {
-		next := token{}
-		if rest := significant(tokens[i+1:]); len(rest) > 0 {
-			next = rest[0]
-		}
-		_, named := identifier(next)
 		introduced := previous.is("TO") || previous.is("FROM") || previous.is("GRANT") || previous.is("REVOKE") || previous.punctuated(",") || previous.is("FOR") && !tokens[0].is("ALTER")
 		switch {
-		case t.is("ROLE") && named && introduced:
+		case t.is("ROLE") && introduced && beforeName(tokens[i+1:]):
 		case systemRole(tokens, i):
 			out.WriteString(`"sys` + strings.ToLower(tokens[i+1].text) + `"`)
 		case i > 0 && systemRole(tokens, i-1):
@@ -74,6 +69,17 @@ func withoutRole(tokens []token) string {
 		}
 	}
 	return out.String()
+}
+
+// beforeName reports whether the next thing is a name.
+func beforeName(tokens []token) bool {
+	for _, t := range tokens {
+		if t.kind != blank {
+			_, named := identifier(t)
+			return named
+		}
+	}
+	return false
 }
 
 // systemRole reports whether a name such as sys:monitor begins at a token: what is behind the colon
