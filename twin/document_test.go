@@ -4,6 +4,7 @@ import (
 	"flag"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,33 @@ func TestTheDocumentListsEveryOperation(t *testing.T) {
 		}
 	default:
 		t.Errorf("%s does not list what is played: run go test ./twin -run Document -update. It should be:\n%s", path, table.String())
+	}
+}
+
+// A part of the twin that has operations is among those that are listed.
+func TestEveryServiceIsListed(t *testing.T) {
+	t.Parallel()
+	running := twintest.Start(t)
+	listed := slices.Concat(slices.Collect(maps.Values(running.Played()))...)
+	parts := reflect.ValueOf(running).Elem()
+	seen := 0
+	for i := range parts.NumField() {
+		if !parts.Type().Field(i).IsExported() {
+			continue
+		}
+		service, ok := parts.Field(i).Interface().(interface{ Names() []string })
+		if !ok {
+			continue
+		}
+		seen++
+		for _, operation := range service.Names() {
+			if !slices.Contains(listed, operation) {
+				t.Errorf("%s of the twin's field %s is not in Twin.Played", operation, parts.Type().Field(i).Name)
+			}
+		}
+	}
+	if seen < 7 {
+		t.Errorf("%d services have operations, want 7 at least", seen)
 	}
 }
 

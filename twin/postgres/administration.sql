@@ -1,10 +1,10 @@
 -- How an administrator of Redshift sets people up: identity providers, users, roles, and what they
 -- may do. Statements that PostgreSQL lacks are turned into calls of these procedures by Translate.
 
--- admin is what an administrator is here: no superuser, but whoever owns what there is, and may make
--- users and roles.
+-- admin is what an administrator is here: no superuser, but whoever owns what there is, may make
+-- users and roles, and give away what users own.
 CREATE ROLE rdsadmin;
-GRANT rdsadmin TO admin;
+GRANT rdsadmin, alice, bob, shared TO admin;
 ALTER ROLE admin CREATEROLE;
 ALTER DATABASE dev OWNER TO rdsadmin;
 ALTER SCHEMA tickit OWNER TO rdsadmin;
@@ -49,6 +49,9 @@ GRANT EXECUTE ON FUNCTION pg_catalog.redshift_keep_password TO admin;
 CREATE PROCEDURE pg_catalog.redshift_put_user(statement text, changed text, secret text) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE statement;
+    IF NOT pg_has_role('admin', changed, 'MEMBER') THEN
+        EXECUTE format('GRANT %I TO admin', changed);
+    END IF;
     PERFORM redshift_keep_password(changed, secret);
 END $$;
 
@@ -202,26 +205,62 @@ BEGIN
     END LOOP;
 END $$;
 
--- Rights on all that a schema or the database holds, and will hold: what others make is not seen,
--- only what the giver makes and the roles that the giver has.
-CREATE PROCEDURE pg_catalog.redshift_scoped(verb text, privileges text, kind text, scope text, grantees text) LANGUAGE plpgsql AS $$
-DECLARE
-    preposition text := CASE verb WHEN 'GRANT' THEN 'TO' ELSE 'FROM' END;
-    reached     text;
-    maker       text;
+-- Rights on all that a schema or the database holds, and will hold, whoever makes it. An empty scope is
+-- the database.
+CREATE TABLE pg_catalog.redshift_scope (
+    kind      text NOT NULL CHECK (kind IN ('TABLES', 'SCHEMAS')),
+    scope     text NOT NULL,
+    privilege text NOT NULL,
+    grantee   text NOT NULL,
+    PRIMARY KEY (kind, scope, privilege, grantee)
+);
+
+CREATE FUNCTION pg_catalog.redshift_grantee(name text) RETURNS text LANGUAGE sql IMMUTABLE
+    AS 'SELECT CASE lower(name) WHEN ''public'' THEN ''PUBLIC'' ELSE quote_ident(name) END';
+
+CREATE FUNCTION pg_catalog.redshift_keep_scope(verb text, of_kind text, of_scope text, privileges text[], grantees text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-    IF scope IS NOT NULL AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = scope) THEN
+    IF verb = 'GRANT' THEN
+        INSERT INTO redshift_scope SELECT of_kind, of_scope, p, g FROM unnest(privileges) p, unnest(grantees) g ON CONFLICT DO NOTHING;
+    ELSE
+        DELETE FROM redshift_scope WHERE kind = of_kind AND scope = of_scope AND grantee = ANY (grantees) AND (privilege = ANY (privileges) OR 'ALL' = ANY (privileges));
+    END IF;
+END $$;
+REVOKE ALL ON FUNCTION pg_catalog.redshift_keep_scope FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_catalog.redshift_keep_scope TO admin;
+
+CREATE PROCEDURE pg_catalog.redshift_scoped(verb text, kind text, scope text, privileges text[], grantees text[]) LANGUAGE plpgsql AS $$
+DECLARE
+    reached text;
+BEGIN
+    IF scope <> '' AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = scope) THEN
         RAISE EXCEPTION 'schema "%" does not exist', scope USING ERRCODE = 'invalid_schema_name';
     END IF;
     FOR reached IN SELECT nspname FROM pg_namespace
-        WHERE (nspname = scope OR scope IS NULL AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' AND pg_has_role(nspowner, 'USAGE')) LOOP
-        EXECUTE format('%s %s ON %s %I %s %s', verb, privileges, CASE kind WHEN 'TABLES' THEN 'ALL TABLES IN SCHEMA' ELSE 'SCHEMA' END, reached, preposition, grantees);
+        WHERE nspname = scope OR scope = '' AND nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' LOOP
+        EXECUTE format('%s %s ON %s %I %s %s', verb, array_to_string(privileges, ', '), CASE kind WHEN 'TABLES' THEN 'ALL TABLES IN SCHEMA' ELSE 'SCHEMA' END, reached,
+            CASE verb WHEN 'GRANT' THEN 'TO' ELSE 'FROM' END, (SELECT string_agg(redshift_grantee(g), ', ') FROM unnest(grantees) g));
     END LOOP;
-    FOR maker IN SELECT rolname FROM pg_roles WHERE pg_has_role(oid, 'MEMBER') AND rolname NOT LIKE 'pg\_%' LOOP
-        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I %s %s %s ON %s %s %s', maker,
-            CASE WHEN scope IS NOT NULL THEN format('IN SCHEMA %I', scope) END, verb, privileges, kind, preposition, grantees);
+    PERFORM redshift_keep_scope(verb, kind, scope, privileges, grantees);
+END $$;
+
+CREATE FUNCTION pg_catalog.redshift_reach() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    made record;
+    rule redshift_scope;
+BEGIN
+    FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_type IN ('table', 'view', 'materialized view', 'schema') AND schema_name IS DISTINCT FROM 'pg_temp' LOOP
+        FOR rule IN SELECT s.* FROM redshift_scope s
+            WHERE s.kind = CASE made.object_type WHEN 'schema' THEN 'SCHEMAS' ELSE 'TABLES' END AND s.scope IN ('', made.schema_name)
+              AND (lower(s.grantee) = 'public' OR EXISTS (SELECT FROM pg_roles WHERE rolname = s.grantee)) LOOP
+            EXECUTE format('GRANT %s ON %s %s TO %s', rule.privilege, CASE rule.kind WHEN 'SCHEMAS' THEN 'SCHEMA' ELSE 'TABLE' END, made.object_identity, redshift_grantee(rule.grantee));
+        END LOOP;
     END LOOP;
 END $$;
+CREATE EVENT TRIGGER redshift_reach ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE VIEW', 'CREATE MATERIALIZED VIEW', 'CREATE SCHEMA')
+    EXECUTE FUNCTION pg_catalog.redshift_reach();
 
 CREATE PROCEDURE pg_catalog.redshift_drop_role(old_name text) LANGUAGE plpgsql AS $$
 BEGIN

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -39,24 +40,32 @@ func Translate(sql string, names ...string) (string, error) {
 	if !whole {
 		return sql, nil // a quote that never ends would swallow what is added
 	}
-	var out strings.Builder
-	for len(tokens) > 0 {
-		end := slices.IndexFunc(tokens, func(t token) bool { return t.punctuated(";") })
-		if end < 0 {
-			end = len(tokens)
-		}
-		text, err := translateOne(tokens[:end], names)
+	var out []string
+	for statement := range statements(tokens) {
+		text, err := translateOne(statement, names)
 		if err != nil {
 			return "", err
 		}
-		out.WriteString(text)
-		if end < len(tokens) {
-			out.WriteString(";")
-			end++
-		}
-		tokens = tokens[end:]
+		out = append(out, text)
 	}
-	return out.String(), nil
+	return strings.Join(out, ";"), nil
+}
+
+// statements cuts tokens at the semicolons, which are left out.
+func statements(tokens []token) iter.Seq[[]token] {
+	return func(yield func([]token) bool) {
+		for {
+			end := slices.IndexFunc(tokens, func(t token) bool { return t.punctuated(";") })
+			if end < 0 {
+				yield(tokens)
+				return
+			}
+			if !yield(tokens[:end]) {
+				return
+			}
+			tokens = tokens[end+1:]
+		}
+	}
 }
 
 // translateOne translates one statement.
@@ -205,6 +214,9 @@ func (r *rewriter) plain(i, to int) (after int) {
 	switch index := -1; {
 	case t.kind == named:
 		if index = slices.Index(r.names, t.text[1:]); index >= 0 {
+			if so := r.out.String(); so != "" && isWord(so[len(so)-1]) {
+				r.out.WriteByte(' ') // a word would go on with the dollar
+			}
 			r.out.WriteString("$" + itoa(index+1))
 			return i + 1
 		}

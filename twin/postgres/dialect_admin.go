@@ -55,14 +55,9 @@ func withoutRole(tokens []token) string {
 	var out strings.Builder
 	previous := token{}
 	for i, t := range tokens {
-		next := token{}
-		if rest := significant(tokens[i+1:]); len(rest) > 0 {
-			next = rest[0]
-		}
-		_, named := identifier(next)
 		introduced := previous.is("TO") || previous.is("FROM") || previous.is("GRANT") || previous.is("REVOKE") || previous.punctuated(",") || previous.is("FOR") && !tokens[0].is("ALTER")
 		switch {
-		case t.is("ROLE") && named && introduced:
+		case t.is("ROLE") && introduced && beforeName(tokens[i+1:]):
 		case systemRole(tokens, i):
 			out.WriteString(`"sys` + strings.ToLower(tokens[i+1].text) + `"`)
 		case i > 0 && systemRole(tokens, i-1):
@@ -76,6 +71,17 @@ func withoutRole(tokens []token) string {
 	return out.String()
 }
 
+// beforeName reports whether the next thing is a name.
+func beforeName(tokens []token) bool {
+	for _, t := range tokens {
+		if t.kind != blank {
+			_, named := identifier(t)
+			return named
+		}
+	}
+	return false
+}
+
 // systemRole reports whether a name such as sys:monitor begins at a token: what is behind the colon
 // reads like a parameter.
 func systemRole(tokens []token, i int) bool {
@@ -84,18 +90,17 @@ func systemRole(tokens []token, i int) bool {
 
 // scoped is GRANT … FOR TABLES IN SCHEMA s TO …, and the like.
 func scoped(s []token) (string, bool) {
-	for i := 2; i+4 < len(s); i++ {
+	for i := 2; i+5 < len(s); i++ {
 		if !s[i].is("FOR") || !s[i+1].is("TABLES") && !s[i+1].is("SCHEMAS") || !s[i+2].is("IN") {
 			continue
 		}
-		scope := "NULL"
-		name, ok := identifier(s[i+4])
+		scope, ok := identifier(s[i+4])
 		switch {
 		case !ok:
 			return "", false
-		case s[i+3].is("SCHEMA"):
-			scope = quoteLiteral(name)
-		case !s[i+3].is("DATABASE"):
+		case s[i+3].is("DATABASE"):
+			scope = ""
+		case !s[i+3].is("SCHEMA"):
 			return "", false
 		}
 		rest := s[i+5:]
@@ -105,21 +110,32 @@ func scoped(s []token) (string, bool) {
 		if len(rest) < 2 || !rest[0].is("TO") && !rest[0].is("FROM") {
 			return "", false
 		}
-		grantees := strings.TrimSpace(strings.TrimPrefix(withoutRole(spaced(rest)), rest[0].text))
+		privileges, privilegesFine := list(s[1:i], "PRIVILEGES")
+		grantees, granteesFine := list(rest[1:], "ROLE")
 		return "CALL pg_catalog.redshift_scoped(" + strings.Join([]string{
-			quoteLiteral(strings.ToUpper(s[0].text)), quoteLiteral(join(s[1:i])), quoteLiteral(strings.ToUpper(s[i+1].text)), scope, quoteLiteral(grantees),
-		}, ", ") + ")", true
+			quoteLiteral(strings.ToUpper(s[0].text)), quoteLiteral(strings.ToUpper(s[i+1].text)), quoteLiteral(scope), strings.ToUpper(privileges), grantees,
+		}, ", ") + ")", privilegesFine && granteesFine
 	}
 	return "", false
 }
 
-// spaced puts blanks between tokens.
-func spaced(s []token) []token {
-	var all []token
+// list writes names between commas as an array; a word that only says what they are is left out.
+func list(s []token, left string) (array string, ok bool) {
+	var names []string
+	expected := true
 	for _, t := range s {
-		all = append(all, t, token{blank, " "})
+		name, named := identifier(t)
+		switch {
+		case t.is(left):
+			continue
+		case expected && named:
+			names = append(names, quoteLiteral(name))
+		case expected || !t.punctuated(","):
+			return "", false
+		}
+		expected = !expected
 	}
-	return all
+	return "ARRAY[" + strings.Join(names, ", ") + "]", !expected
 }
 
 func join(s []token) string {
