@@ -18,7 +18,7 @@ import (
 // applicationParameters are those of CreateRedshiftIdcApplication and ModifyRedshiftIdcApplication.
 var applicationParameters = []string{
 	"IdcInstanceArn", "RedshiftIdcApplicationName", "RedshiftIdcApplicationArn", "IdentityNamespace", "IdcDisplayName", "IamRoleArn",
-	"AuthorizedTokenIssuerList.TrustedTokenIssuerArn", "AuthorizedTokenIssuerList.AuthorizedAudiencesList", "Tags.Tag.Key", "Tags.Tag.Value",
+	"AuthorizedTokenIssuerList", "AuthorizedTokenIssuerList.TrustedTokenIssuerArn", "AuthorizedTokenIssuerList.AuthorizedAudiencesList", "Tags.Tag.Key", "Tags.Tag.Value",
 }
 
 // An application is how Redshift is known in Identity Center.
@@ -165,11 +165,17 @@ func (s *Server) modifyApplication(_ sigv4.Credential, form url.Values) (any, er
 	changed.Namespace = cmp.Or(form.Get("IdentityNamespace"), changed.Namespace)
 	changed.Display = cmp.Or(form.Get("IdcDisplayName"), changed.Display)
 	changed.Role = cmp.Or(form.Get("IamRoleArn"), changed.Role)
-	if issuers := trusted(form); len(issuers) > 0 {
+	switch issuers := trusted(form); {
+	case len(issuers) > 0:
 		if err := s.allow(changed.Managed, issuers); err != nil {
 			return nil, err
 		}
 		changed.Issuers = issuers
+	case form.Has("AuthorizedTokenIssuerList"): // an empty list, as clients write it
+		if err := s.config.Center.DeleteGrant(changed.Managed, identitycenter.JWTBearer); err != nil && len(changed.Issuers) > 0 {
+			return nil, err
+		}
+		changed.Issuers = nil
 	}
 	s.applications[changed.ARN] = changed
 	return createdApplication{xml.Name{Local: "ModifyRedshiftIdcApplicationResult"}, changed}, nil
