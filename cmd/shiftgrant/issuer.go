@@ -50,7 +50,10 @@ gateway finds them.`,
 			if tenant != "" {
 				names = []string{tenant}
 			}
-			for _, name := range names {
+			for n, name := range names {
+				if n > 0 {
+					fmt.Fprintln(command.OutOrStdout())
+				}
 				if err := exportIssuer(command.OutOrStdout(), config, name, args[0]); err != nil {
 					return err
 				}

@@ -25,7 +25,8 @@ func TestCommandsRunTwiceAndAreUndone(t *testing.T) {
 		{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}`}); err != nil {
 		t.Fatal(err)
 	}
-	here := strings.NewReplacer("sales-prod\n", twin.Cluster+"\n", "workgroup: sales", "workgroup: "+twin.Workgroup, "eu-central-1", twin.Region, "aws-us-gov", "aws", "role/apps/shiftgrant", "role/own", "role/shiftgrant", "role/own")
+	here := strings.NewReplacer("sales-prod\n", twin.Cluster+"\n", "workgroup: sales", "workgroup: "+twin.Workgroup, "eu-central-1", twin.Region, "aws-us-gov", "aws", "role/apps/shiftgrant", "role/own", "role/shiftgrant", "role/own",
+		"login: auth_token", "login: auth_token, namespace: other") // one for which Redshift is not in Identity Center yet
 	before := account(played)
 	for _, name := range []string{"web-identity-workgroup", "role", "identity-center", "identity-center-token", "secret"} {
 		c := chains[name]
