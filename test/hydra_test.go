@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,17 +29,18 @@ type hydra struct {
 	log           *lockedBuffer
 }
 
-// buildHydra builds it from the module in test/idps, which keeps its dependencies away from the product.
+// buildHydra builds it, where it is not built yet, from the module in test/idps, which keeps its dependencies
+// away from the product.
 func buildHydra(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "hydra")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/ory/hydra/v2")
-	build.Dir = "idps"
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build Hydra: %v\n%s", err, output)
+	build := exec.CommandContext(t.Context(), "go", "tool", "-n", "hydra")
+	var said bytes.Buffer
+	build.Dir, build.Env, build.Stderr = "idps", append(os.Environ(), "CGO_ENABLED=0"), &said
+	path, err := build.Output()
+	if err != nil {
+		t.Fatalf("build Hydra: %v\n%s", err, &said)
 	}
-	return path
+	return strings.TrimSpace(string(path))
 }
 
 // hydraDatabase is an empty one, in a PostgreSQL that ends with the test.
