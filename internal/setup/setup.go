@@ -14,12 +14,15 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -180,12 +183,8 @@ func (p *Plan) check() error {
 // locate finds the account and who the gateway is there.
 func (p *Plan) locate(o Options) error {
 	i := p.Warehouse.Identity
-	p.Partition = "aws"
-	for _, arn := range []string{i.SessionRole(), i.SecretARN} {
-		if fields := strings.Split(arn, ":"); len(fields) > 4 {
-			p.Partition, p.Account = fields[1], fields[4]
-		}
-	}
+	owner := i.Owner()
+	p.Partition, p.Account = cmp.Or(owner.Partition, "aws"), owner.AccountID
 	if !i.NeedsOwnKeys() {
 		if o.Principal != "" {
 			return fmt.Errorf("--principal is for chains that need AWS keys of the gateway's own; chain %s needs none", i.Chain)
@@ -276,7 +275,7 @@ func (p *Plan) sessionStatements() []Statement {
 func (p *Plan) permitGateway(permissions ...Statement) {
 	i := p.Warehouse.Identity
 	switch {
-	case accountOf(p.Principal) != p.Account || !strings.Contains(p.Principal, ":role/"):
+	case !p.isRoleHere(p.Principal):
 		p.Foreign = Allow(permissions...)
 	case i.GatewayRoleARN != "":
 		provider := Provider{URL: p.Issuer, Audience: i.Audience}
@@ -296,11 +295,10 @@ func (p *Plan) addRole(is, arn string, trust Policy, permissions ...Statement) {
 	})
 }
 
-func accountOf(arn string) string {
-	if fields := strings.Split(arn, ":"); len(fields) > 4 {
-		return fields[4]
-	}
-	return ""
+// isRoleHere reports whether a principal is a role of the warehouse's account.
+func (p *Plan) isRoleHere(principal string) bool {
+	named, err := arn.Parse(principal)
+	return err == nil && named.AccountID == p.Account && strings.HasPrefix(named.Resource, "role/")
 }
 
 // planCenter is for people of Identity Center: on the wire Redshift exchanges the assertion by itself, for
