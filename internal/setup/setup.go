@@ -65,6 +65,21 @@ type Plan struct {
 // A Provider is an OIDC provider of IAM: an issuer whose tokens the account takes.
 type Provider struct{ URL, Audience string }
 
+// check refuses an issuer that IAM does not take (CreateOpenIDConnectProvider).
+func (p *Provider) check() error {
+	if p == nil {
+		return nil
+	}
+	u, err := url.Parse(p.URL)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the issuer %s is not a URL", p.URL)
+	case u.Port() != "" && u.Scheme == "https": // by http it is the twin's world, where ports tell programs apart
+		return fmt.Errorf("the issuer %s has a port, and IAM takes no issuer with one: serve it on port 443", p.URL)
+	}
+	return nil
+}
+
 // Name is how IAM names it, in ARNs and in conditions: the URL without its scheme.
 func (p Provider) Name() string {
 	_, name, _ := strings.Cut(p.URL, "://")
@@ -136,7 +151,8 @@ func New(o Options) (*Plan, error) {
 	if err := p.locate(o); err != nil {
 		return nil, err
 	}
-	if err := p.plan(o); err != nil {
+	p.plan(o)
+	if err := p.Provider.check(); err != nil {
 		return nil, err
 	}
 	p.SQL = p.statementsFor(o)
@@ -211,16 +227,13 @@ func (p *Plan) locate(o Options) error {
 var principals = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[\w+=,.@/-]{1,512})$`)
 
 // plan fills in what each chain needs.
-func (p *Plan) plan(o Options) error {
+func (p *Plan) plan(o Options) {
 	i := p.Warehouse.Identity
 	switch i.Chain {
 	case "web_identity":
-		provider, err := p.believed(o.Config)
-		if err != nil {
-			return err
-		}
-		p.Provider = provider
-		p.addRole(isPeople, i.RoleARN, p.webIdentityTrust(*provider, ""), p.sessionStatements()...)
+		provider := p.believed(o.Config)
+		p.Provider = &provider
+		p.addRole(isPeople, i.RoleARN, p.webIdentityTrust(provider, ""), p.sessionStatements()...)
 	case "role":
 		p.permitGateway(Statement{Action: []string{"sts:AssumeRole", "sts:TagSession"}, Resource: []string{i.RoleARN}})
 		p.addRole(isPeople, i.RoleARN, p.gatewayTrust(i.ExternalID, "sts:TagSession"), p.sessionStatements()...)
@@ -229,37 +242,25 @@ func (p *Plan) plan(o Options) error {
 	case "secret":
 		p.planSecret(i.SecretARN)
 	}
-	return nil
 }
 
 // believed is whose assertions are traded at STS: the gateway's, or the upstream's.
-func (p *Plan) believed(config *gateway.Config) (*Provider, error) {
+func (p *Plan) believed(config *gateway.Config) Provider {
 	i := p.Warehouse.Identity
-	issuer := p.Issuer
 	if i.FromUpstream() {
-		for _, u := range config.Upstreams {
-			if u.Name == i.Upstream {
-				issuer = u.Issuer
-			}
+		return Provider{URL: strings.TrimSuffix(upstreamIssuer(config, i.Upstream), "/"), Audience: i.Audience}
+	}
+	return Provider{URL: p.Issuer, Audience: i.Audience}
+}
+
+func upstreamIssuer(config *gateway.Config, name string) string {
+	for _, u := range config.Upstreams {
+		if u.Name == name {
+			return u.Issuer
 		}
 	}
-	return p.provider(issuer, i.Audience)
+	return "" // the configuration's check has refused it
 }
-
-// provider refuses an issuer that IAM does not take (CreateOpenIDConnectProvider).
-func (p *Plan) provider(issuer, audience string) (*Provider, error) {
-	u, err := url.Parse(issuer)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the issuer %s is not a URL", issuer)
-	case u.Port() != "" && !isLoopback(u):
-		return nil, fmt.Errorf("the issuer %s has a port, and IAM takes no issuer with one: serve it on port 443", issuer)
-	}
-	return &Provider{URL: strings.TrimSuffix(issuer, "/"), Audience: audience}, nil
-}
-
-// isLoopback is true for the twin's world, where ports tell programs apart.
-func isLoopback(u *url.URL) bool { return u.Scheme == "http" }
 
 // sessionStatements are what the role of people may do, by the transports that the warehouse uses.
 func (p *Plan) sessionStatements() []Statement {

@@ -176,12 +176,7 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 		}, true
 	case "entra":
 		i := p.Warehouse.Identity
-		issuer := ""
-		for _, u := range o.Config.Upstreams {
-			if u.Name == i.Upstream {
-				issuer = u.Issuer
-			}
-		}
+		issuer := upstreamIssuer(o.Config, i.Upstream)
 		return Section{
 			Comment: "The warehouse takes tokens of Microsoft Entra ID. client_secret is that of the application in Entra ID\nby which Redshift reads people's groups; it is yours to fill in.",
 			Statements: []string{fmt.Sprintf("CREATE IDENTITY PROVIDER %s TYPE azure\n  NAMESPACE %s\n  PARAMETERS %s", identifier("entra"), literal(p.namespace()),
