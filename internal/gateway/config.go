@@ -445,31 +445,19 @@ func (c *Config) checkWarehouses() error {
 		if err := oneOf(path+".result_format", warehouse.ResultFormat, "csv", "json"); err != nil {
 			return err
 		}
-		if err := checkEndpoints(path, []endpoint{
+		for _, endpoint := range []struct{ key, url string }{
 			{".identity.sts_endpoint", warehouse.Identity.STSEndpoint},
 			{".identity.sso_oidc_endpoint", warehouse.Identity.OIDCEndpoint},
 			{".identity.secretsmanager_endpoint", warehouse.Identity.SecretsEndpoint},
 			{".data_api_endpoint", warehouse.DataAPIEndpoint},
 			{".redshift_endpoint", warehouse.PasswordsFrom},
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// An endpoint is where a service of AWS is reached, by the key that says so; "" is AWS's own.
-type endpoint struct{ key, url string }
-
-// checkEndpoints has all that goes to AWS go by TLS: there are people's tokens in it, and keys in the
-// answers.
-func checkEndpoints(path string, endpoints []endpoint) error {
-	for _, e := range endpoints {
-		if e.url == "" {
-			continue
-		}
-		if u, err := url.Parse(e.url); err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u) {
-			return &keyError{path + e.key, "not an https URL (http is for localhost only)"}
+		} {
+			if endpoint.url == "" {
+				continue
+			}
+			if u, err := url.Parse(endpoint.url); err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u) {
+				return &keyError{path + endpoint.key, "not an https URL (http is for localhost only)"}
+			}
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,9 +47,6 @@ func (k *Keys) check() error {
 			return &keyError{"$.keys.kms.key", err.Error()}
 		}
 	}
-	if err := checkEndpoints("$.keys.kms", []endpoint{{".endpoint", k.KMS.Endpoint}, {".sts_endpoint", k.KMS.STSEndpoint}}); err != nil {
-		return err
-	}
 	if k.IssuerRotateEvery != 0 && time.Duration(k.IssuerRotateEvery) < issuer.MinimumTurn {
 		return &keyError{"$.keys.issuer_rotate_every", "a key is published for days before it signs: give a week (168h) or more, or leave it out"}
 	}
@@ -81,7 +79,12 @@ func (s SigningKMS) check(path string, before []SigningKMS) error {
 	case slices.ContainsFunc(before, func(b SigningKMS) bool { return b.From == s.From }):
 		return &keyError{path + ".from", "another key begins at the same time"}
 	}
-	return checkEndpoints(path, []endpoint{{".endpoint", s.Endpoint}, {".sts_endpoint", s.STSEndpoint}})
+	for key, endpoint := range map[string]string{".endpoint": s.Endpoint, ".sts_endpoint": s.STSEndpoint} {
+		if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u)) {
+			return &keyError{path + key, "not an https URL (http is for localhost only)"}
+		}
+	}
+	return nil
 }
 
 // openKey makes the client of a key in AWS KMS, with the gateway's own AWS credentials.

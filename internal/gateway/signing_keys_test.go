@@ -36,7 +36,6 @@ func TestSigningKeysInTheConfigurationAreChecked(t *testing.T) {
 		"twice":                   {"issuer_kms: [{key: " + one + ", from: 2026-12-01T00:00:00Z}, {key: " + one + ", from: 2026-12-02T00:00:00Z}]", "issuer_kms[1].key: this key is there twice"},
 		"at the same time":        {"issuer_kms: [{key: " + one + ", from: 2026-12-01T00:00:00Z}, {key: " + one + "2, from: 2026-12-01T02:00:00+02:00}]", "issuer_kms[1].from: another key begins"},
 		"an endpoint by http":     {"issuer_kms: [{key: " + one + ", from: 2026-12-01T00:00:00Z, endpoint: http://kms.example}]", "issuer_kms[0].endpoint: not an https URL"},
-		"a seal's key by http":    {"kms: {key: " + one + ", sts_endpoint: http://sts.example}", "kms.sts_endpoint: not an https URL"},
 		"a key that seals":        {"kms: {key: seals}", "kms.key: not the ARN of a KMS key"},
 	} {
 		var config Config

@@ -65,21 +65,6 @@ type Plan struct {
 // A Provider is an OIDC provider of IAM: an issuer whose tokens the account takes.
 type Provider struct{ URL, Audience string }
 
-// check refuses an issuer that IAM does not take (CreateOpenIDConnectProvider).
-func (p *Provider) check() error {
-	if p == nil {
-		return nil
-	}
-	u, err := url.Parse(p.URL)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the issuer %s is not a URL", p.URL)
-	case u.Port() != "" && u.Scheme == "https": // by http it is the twin's world, where ports tell programs apart
-		return fmt.Errorf("the issuer %s has a port, and IAM takes no issuer with one: serve it on port 443", p.URL)
-	}
-	return nil
-}
-
 // Name is how IAM names it, in ARNs and in conditions: the URL without its scheme.
 func (p Provider) Name() string {
 	_, name, _ := strings.Cut(p.URL, "://")
@@ -151,8 +136,7 @@ func New(o Options) (*Plan, error) {
 	if err := p.locate(o); err != nil {
 		return nil, err
 	}
-	p.plan(o)
-	if err := p.Provider.check(); err != nil {
+	if err := p.plan(o); err != nil {
 		return nil, err
 	}
 	p.SQL = p.statementsFor(o)
@@ -208,6 +192,11 @@ func (p *Plan) locate(o Options) error {
 		return nil
 	}
 	p.Principal = i.GatewayRoleARN
+	if p.Principal != "" { // it trusts the gateway's assertions
+		if _, err := p.provider(p.Issuer, i.Audience); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.Principal != "" && p.Principal != "":
 		return errors.New("the configuration says who the gateway is in AWS (gateway_role_arn): leave out --principal")
@@ -227,13 +216,16 @@ func (p *Plan) locate(o Options) error {
 var principals = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[\w+=,.@/-]{1,512})$`)
 
 // plan fills in what each chain needs.
-func (p *Plan) plan(o Options) {
+func (p *Plan) plan(o Options) error {
 	i := p.Warehouse.Identity
 	switch i.Chain {
 	case "web_identity":
-		provider := p.believed(o.Config)
-		p.Provider = &provider
-		p.addRole(isPeople, i.RoleARN, p.webIdentityTrust(provider, ""), p.sessionStatements()...)
+		provider, err := p.believed(o.Config)
+		if err != nil {
+			return err
+		}
+		p.Provider = provider
+		p.addRole(isPeople, i.RoleARN, p.webIdentityTrust(*provider, ""), p.sessionStatements()...)
 	case "role":
 		p.permitGateway(Statement{Action: []string{"sts:AssumeRole", "sts:TagSession"}, Resource: []string{i.RoleARN}})
 		p.addRole(isPeople, i.RoleARN, p.gatewayTrust(i.ExternalID, "sts:TagSession"), p.sessionStatements()...)
@@ -242,15 +234,16 @@ func (p *Plan) plan(o Options) {
 	case "secret":
 		p.planSecret(i.SecretARN)
 	}
+	return nil
 }
 
 // believed is whose assertions are traded at STS: the gateway's, or the upstream's.
-func (p *Plan) believed(config *gateway.Config) Provider {
+func (p *Plan) believed(config *gateway.Config) (*Provider, error) {
 	i := p.Warehouse.Identity
 	if i.FromUpstream() {
-		return Provider{URL: strings.TrimSuffix(upstreamIssuer(config, i.Upstream), "/"), Audience: i.Audience}
+		return p.provider(upstreamIssuer(config, i.Upstream), i.Audience)
 	}
-	return Provider{URL: p.Issuer, Audience: i.Audience}
+	return p.provider(p.Issuer, i.Audience)
 }
 
 func upstreamIssuer(config *gateway.Config, name string) string {
@@ -261,6 +254,21 @@ func upstreamIssuer(config *gateway.Config, name string) string {
 	}
 	return "" // the configuration's check has refused it
 }
+
+// provider refuses an issuer that IAM does not take (CreateOpenIDConnectProvider).
+func (p *Plan) provider(issuer, audience string) (*Provider, error) {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the issuer %s is not a URL", issuer)
+	case u.Port() != "" && !isLoopback(u):
+		return nil, fmt.Errorf("the issuer %s has a port, and IAM takes no issuer with one: serve it on port 443", issuer)
+	}
+	return &Provider{URL: strings.TrimSuffix(issuer, "/"), Audience: audience}, nil
+}
+
+// isLoopback is true for the twin's world, where ports tell programs apart.
+func isLoopback(u *url.URL) bool { return u.Scheme == "http" }
 
 // sessionStatements are what the role of people may do, by the transports that the warehouse uses.
 func (p *Plan) sessionStatements() []Statement {
@@ -276,7 +284,7 @@ func (p *Plan) sessionStatements() []Statement {
 func (p *Plan) permitGateway(permissions ...Statement) {
 	i := p.Warehouse.Identity
 	switch {
-	case !p.isRoleHere(p.Principal):
+	case accountOf(p.Principal) != p.Account || !strings.Contains(p.Principal, ":role/"):
 		p.Foreign = Allow(permissions...)
 	case i.GatewayRoleARN != "":
 		provider := Provider{URL: p.Issuer, Audience: i.Audience}
@@ -296,10 +304,13 @@ func (p *Plan) addRole(is, arn string, trust Policy, permissions ...Statement) {
 	})
 }
 
-// isRoleHere reports whether a principal is a role of the warehouse's account.
-func (p *Plan) isRoleHere(principal string) bool {
-	named, err := arn.Parse(principal)
-	return err == nil && named.AccountID == p.Account && strings.HasPrefix(named.Resource, "role/")
+// accountOf is the account in an ARN; "" where there is none.
+func accountOf(text string) string {
+	named, err := arn.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return named.AccountID
 }
 
 // planCenter is for people of Identity Center: on the wire Redshift exchanges the assertion by itself, for
