@@ -240,19 +240,15 @@ func (p *Plan) plan(o Options) error {
 // believed is whose assertions are traded at STS: the gateway's, or the upstream's.
 func (p *Plan) believed(config *gateway.Config) (*Provider, error) {
 	i := p.Warehouse.Identity
+	issuer := p.Issuer
 	if i.FromUpstream() {
-		return p.provider(upstreamIssuer(config, i.Upstream), i.Audience)
-	}
-	return p.provider(p.Issuer, i.Audience)
-}
-
-func upstreamIssuer(config *gateway.Config, name string) string {
-	for _, u := range config.Upstreams {
-		if u.Name == name {
-			return u.Issuer
+		for _, u := range config.Upstreams {
+			if u.Name == i.Upstream {
+				issuer = u.Issuer
+			}
 		}
 	}
-	return "" // the configuration's check has refused it
+	return p.provider(issuer, i.Audience)
 }
 
 // provider refuses an issuer that IAM does not take (CreateOpenIDConnectProvider).

@@ -61,65 +61,47 @@ func readerSection(schemas []string) Section {
 	return s
 }
 
-// grantees are who gets the role that reads, and what is said of them.
-type grantees struct {
-	comment  string
-	users    []string
-	password string   // of the users, as SQL has it
-	roles    []string // that an identity provider brings, for groups
-}
-
-// grantees depend on the chain: users that are made here, or roles that an identity provider brings.
-func (p *Plan) grantees(o Options) grantees {
+// readers makes who comes in, and gives them the role.
+func (p *Plan) readers(o Options) (make, undo Section) {
 	w, i := p.Warehouse, p.Warehouse.Identity
+	var users, roles []string
+	secret := ""
 	switch {
 	case i.Chain == "secret":
-		return grantees{
-			users: []string{p.Secret.User}, password: literal("<the password in the secret>"),
-			comment: "Everybody is this one database user. Its password is in the secret:\n  aws secretsmanager get-secret-value --region " + w.Region + " --secret-id '" + p.Secret.ARN + "' --query SecretString --output text",
-		}
+		users, secret = []string{p.Secret.User}, "<the password in the secret>"
+		make.Comment = "Everybody is this one database user. Its password is in the secret:\n  aws secretsmanager get-secret-value --region " + w.Region + " --secret-id '" + p.Secret.ARN + "' --query SecretString --output text"
 	case i.Chain == "password":
-		return grantees{users: []string{i.User}, password: literal("<the password that the configuration points to>"), comment: "Everybody is this one database user."}
+		users, secret = []string{i.User}, "<the password that the configuration points to>"
+		make.Comment = "Everybody is this one database user."
 	case p.providerName() != "":
-		return p.groups(o.Groups)
+		for _, group := range o.Groups {
+			roles = append(roles, p.namespace()+":"+group)
+		}
+		make.Comment = "Redshift knows people by " + p.namespace() + ":, and their groups as roles. A group becomes a reader by its role."
+		if len(roles) == 0 {
+			make.Comment += "\nName the groups with --group, or do it by hand:\n  CREATE ROLE \"" + p.namespace() + ":…\"; GRANT ROLE " + reader + " TO ROLE \"" + p.namespace() + ":…\";"
+		}
 	case w.Cluster == "":
-		return grantees{
-			users: []string{"IAMR:" + p.role(isPeople).Name}, password: noPassword,
-			comment: "In a serverless workgroup everybody with the role is this one database user.",
+		users = []string{"IAMR:" + p.role(isPeople).Name}
+		make.Comment = "In a serverless workgroup everybody with the role is this one database user."
+	default:
+		users = o.People
+		make.Comment = "Each person is a database user: whom the upstream's claim names (database_user of the configuration)."
+		if len(users) == 0 {
+			make.Comment += "\nName them with --person, or make them by hand:\n  CREATE USER \"ann\" PASSWORD DISABLE; GRANT ROLE " + reader + " TO \"ann\";"
 		}
 	}
-	c := grantees{users: o.People, password: noPassword, comment: "Each person is a database user: whom the upstream's claim names (database_user of the configuration)."}
-	if len(c.users) == 0 {
-		c.comment += "\nName them with --person, or make them by hand:\n  CREATE USER \"ann\" PASSWORD DISABLE; GRANT ROLE " + reader + " TO \"ann\";"
-	}
-	return c
-}
-
-// noPassword is for users whom AWS lets in.
-const noPassword = "DISABLE"
-
-// groups are those of an identity provider, whose people need not be made.
-func (p *Plan) groups(names []string) grantees {
-	c := grantees{comment: "Redshift knows people by " + p.namespace() + ":, and their groups as roles. A group becomes a reader by its role."}
-	for _, name := range names {
-		c.roles = append(c.roles, p.namespace()+":"+name)
-	}
-	if len(c.roles) == 0 {
-		c.comment += "\nName the groups with --group, or do it by hand:\n  CREATE ROLE \"" + p.namespace() + ":…\"; GRANT ROLE " + reader + " TO ROLE \"" + p.namespace() + ":…\";"
-	}
-	return c
-}
-
-// readers makes who comes in, and gives them the role.
-func (p *Plan) readers(o Options) (come, undo Section) {
-	c := p.grantees(o)
-	come.Comment, undo.Comment = c.comment, "Who came in, and the role that reads."
-	for _, user := range c.users {
-		come.Statements = append(come.Statements, "CREATE USER "+identifier(user)+" PASSWORD "+c.password, "GRANT ROLE "+reader+" TO "+identifier(user))
+	undo.Comment = "Who came in, and the role that reads."
+	for _, user := range users {
+		password := "DISABLE"
+		if secret != "" {
+			password = literal(secret)
+		}
+		make.Statements = append(make.Statements, "CREATE USER "+identifier(user)+" PASSWORD "+password, "GRANT ROLE "+reader+" TO "+identifier(user))
 		undo.Statements = append(undo.Statements, "DROP USER "+identifier(user))
 	}
-	for _, role := range c.roles {
-		come.Statements = append(come.Statements, "CREATE ROLE "+identifier(role), "GRANT ROLE "+reader+" TO ROLE "+identifier(role))
+	for _, role := range roles {
+		make.Statements = append(make.Statements, "CREATE ROLE "+identifier(role), "GRANT ROLE "+reader+" TO ROLE "+identifier(role))
 		undo.Statements = append(undo.Statements, "DROP ROLE "+identifier(role)+" FORCE")
 	}
 	for _, schema := range o.Schemas {
@@ -128,7 +110,7 @@ func (p *Plan) readers(o Options) (come, undo Section) {
 			"REVOKE USAGE ON SCHEMA "+identifier(schema)+" FROM ROLE "+reader)
 	}
 	undo.Statements = append(undo.Statements, "DROP ROLE "+reader+" FORCE")
-	return come, undo
+	return make, undo
 }
 
 // walls takes away what Redshift gives to everybody. It is what makes read-only the database's own rule
@@ -194,7 +176,12 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 		}, true
 	case "entra":
 		i := p.Warehouse.Identity
-		issuer := upstreamIssuer(o.Config, i.Upstream)
+		issuer := ""
+		for _, u := range o.Config.Upstreams {
+			if u.Name == i.Upstream {
+				issuer = u.Issuer
+			}
+		}
 		return Section{
 			Comment: "The warehouse takes tokens of Microsoft Entra ID. client_secret is that of the application in Entra ID\nby which Redshift reads people's groups; it is yours to fill in.",
 			Statements: []string{fmt.Sprintf("CREATE IDENTITY PROVIDER %s TYPE azure\n  NAMESPACE %s\n  PARAMETERS %s", identifier("entra"), literal(p.namespace()),
