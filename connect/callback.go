@@ -172,7 +172,7 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 	}
 	verifier := oidc.NewVerifier(c.config.Issuer, m.keys, &oidc.Config{
 		ClientID: c.config.ClientID, SupportedSigningAlgs: algorithms, Now: c.now,
-		SkipIssuerCheck: m.forTenants(), SkipExpiryCheck: true, // both are done below, in our own way
+		SkipIssuerCheck: m.forTenants, SkipExpiryCheck: true, // both are done below, in our own way
 	})
 	verified, err := verifier.Verify(oidc.ClientContext(ctx, c.http), raw)
 	if err != nil {
@@ -182,7 +182,7 @@ func (c *Client) verifyIDToken(ctx context.Context, m *metadata, token *oauth2.T
 	if err != nil {
 		return Identity{}, fmt.Errorf("decode claims: %w", err)
 	}
-	if m.forTenants() {
+	if m.forTenants {
 		if err := c.checkTenant(m, verified.Issuer, claims, raw); err != nil {
 			return Identity{}, err
 		}

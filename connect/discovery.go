@@ -39,9 +39,10 @@ type metadata struct {
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
 
-	keys   oidc.KeySet
-	shown  *rationed // the same keys, as they were shown
-	tenant bool      // see forTenants
+	keys  oidc.KeySet
+	shown *rationed // the same keys, as they were shown
+	// forTenants says that the issuer is a template; see tenant.go.
+	forTenants bool
 }
 
 // discovery keeps an issuer's metadata for an hour, and goes on with what it has when the
@@ -117,7 +118,7 @@ func (c *Client) fetchMetadata(ctx context.Context) (*metadata, error) {
 	if err := json.UnmarshalRead(response.Body, found); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
-	found.tenant = c.config.AcceptTenant != nil && isTemplateOf(found.Issuer, c.config.Issuer)
+	found.forTenants = c.config.AcceptTenant != nil && isTemplateOf(found.Issuer, c.config.Issuer)
 	if err := found.check(c.config.Issuer, c.asksForOpenID()); err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func (c *Client) metadataURL() string {
 
 func (m *metadata) check(issuer string, openID bool) error {
 	// RFC 8414 §3.3: identical, so that one issuer cannot speak for another.
-	if m.Issuer != issuer && !m.forTenants() {
+	if m.Issuer != issuer && !m.forTenants {
 		return fmt.Errorf("expected issuer %q, got %q", issuer, m.Issuer)
 	}
 	endpoints := map[string]string{"authorization_endpoint": m.AuthorizationEndpoint, "token_endpoint": m.TokenEndpoint}

@@ -30,9 +30,6 @@ func isTemplateOf(template, issuer string) bool {
 	return fits && alias != "" && !strings.ContainsAny(alias, "/?#")
 }
 
-// forTenants reports whether the metadata is such a template.
-func (m *metadata) forTenants() bool { return m.tenant }
-
 // checkTenant stands in for the comparison of iss, OpenID Connect Core §3.1.3.7 step 2.
 func (c *Client) checkTenant(m *metadata, issuer string, claims map[string]any, raw string) error {
 	tenant, _ := claims["tid"].(string)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -58,11 +59,11 @@ func newTypedWorld(t *testing.T) *typedWorld {
 	}
 	w := &typedWorld{folder: folder}
 	t.Cleanup(func() {
-		w.end(t)
 		if err := os.RemoveAll(folder); err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(func() { w.end(t) })
 	here := []string{"bin/shiftgrant", binary, "my-world/", folder + "/"}
 	there := []string{binary, "bin/shiftgrant", folder + "/", "my-world/"}
 	for _, shown := range []string{"7420", "7422", "5439"} {
@@ -84,7 +85,8 @@ func (w *typedWorld) shell(t *testing.T) func(string) string {
 	return typist(t, w.here, w.there, filepath.Join(w.folder, "state"), "AWS_DEFAULT_REGION=us-east-1")
 }
 
-// end stops what the document started and did not stop, by the process ids that it noted.
+// end stops what the document started and did not stop, by the process ids that it noted, and waits for it:
+// the twin stops its database.
 func (w *typedWorld) end(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"serve.pid", "twin.pid"} {
@@ -97,16 +99,23 @@ func (w *typedWorld) end(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && strings.HasPrefix(string(command), binary) {
+		if isOurs(pid) {
 			_ = syscall.Kill(pid, syscall.SIGINT)
 		}
-		for exists(pid) {
-			// the twin stops its database
-		}
+		eventually(t, 30*time.Second, "0 processes of "+name, func() string {
+			if isOurs(pid) {
+				return "1 process of " + name
+			}
+			return "0 processes of " + name
+		})
 	}
 }
 
-func exists(pid int) bool { return syscall.Kill(pid, 0) == nil }
+// isOurs reports whether a process is there and runs the command under test; the dead run nothing.
+func isOurs(pid int) bool {
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.HasPrefix(string(command), binary)
+}
 
 // AWS's specification of CloudFormation, as its CDK ships it, knows every resource and property that
 // setup prints, and misses none.

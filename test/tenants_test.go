@@ -157,6 +157,12 @@ func send(t *testing.T, method, address string, form url.Values, bearer string, 
 	for _, cookie := range cookies {
 		request.AddCookie(cookie)
 	}
+	return sent(t, request)
+}
+
+// sent is the answer to a request.
+func sent(t *testing.T, request *http.Request) reply {
+	t.Helper()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
@@ -355,16 +361,7 @@ func (s *tenants) post(t *testing.T, tenant, path, token, sql string) reply {
 	}
 	request.Header.Set("Content-Type", "application/sql")
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply{response.StatusCode, response.Header, string(body)}
+	return sent(t, request)
 }
 
 // askAWS has the same person at two tenants, and one role that trusts the issuer of the first. It is

@@ -14,8 +14,8 @@
 // Start and Close, and everybody else runs `shiftgrant twin`. docs/twin.md lists what is played, and
 // how to break it.
 //
-// What it cannot show is listed in docs/verified.md: real policies beyond the role's trust,
-// real limits, real latency.
+// What it cannot show is listed in docs/verified.md: policies beyond a role's trust and
+// the actions that they allow, real limits, real latency.
 package twin
 
 import (

@@ -116,32 +116,25 @@ const withoutBashCompletion = `if ! declare -F _get_comp_words_by_ref >/dev/null
 fi
 `
 
-// completeTheRest completes what options of the same name take everywhere.
-func completeTheRest(root *cobra.Command) {
-	for _, command := range root.Commands() {
-		completeTheRest(command)
+// completeTheRest completes what options of the same name take everywhere, for a command and those beneath.
+func completeTheRest(command *cobra.Command) {
+	for _, beneath := range command.Commands() {
+		completeTheRest(beneath)
 	}
 	for option, words := range map[string][]string{
 		"log-level": {"debug", "info", "warn", "error"},
 		"transport": {"auto", "wire", "dataapi"},
 		"chain":     {"web_identity", "identity_center"},
 	} {
-		if root.Flags().Lookup(option) != nil {
-			completeWords(root, option, words...)
+		if command.Flags().Lookup(option) != nil {
+			completeWords(command, option, words...)
 		}
 	}
 	for _, option := range []string{"data", "keep", "postgres"} {
-		_ = root.MarkFlagDirname(option) // fails where there is no such option
-		_ = root.MarkPersistentFlagDirname(option)
+		_ = command.MarkFlagDirname(option) // fails where there is no such option
+		_ = command.MarkPersistentFlagDirname(option)
 	}
-	_ = root.MarkFlagFilename("config", "yaml", "yml")
-	switch root.Name() {
-	case "doctor", "setup":
-		root.ValidArgsFunction = completeConfigured
-	}
-	if root.Name() == "setup" && root.Flags().Lookup("as") != nil {
-		completeWords(root, "as", "cloudformation", "terraform", "cli", "sql")
-	}
+	_ = command.MarkFlagFilename("config", "yaml", "yml")
 }
 
 // completeConfigured completes a warehouse of the configuration file.

@@ -45,14 +45,15 @@ The exit code is 1 if a link is broken.`,
 	flags.StringVar(&config.Tenant, "tenant", grant.DefaultTenant, "`name` of the tenant, of those in the configuration")
 	flags.StringVar(&config.As, "as", "", "the database user to be in the warehouse (default: stop before the login)")
 	flags.StringVar(&config.Email, "email", "", "that person's e-mail `address`, for identity_center (default: a running gateway knows it)")
+	command.ValidArgsFunction = completeConfigured
 	return command
 }
 
 func runDoctor(command *cobra.Command, out *output, config doctor.Config) error {
 	if !out.json {
-		printer := &doctor.Printer{Out: command.OutOrStdout(), Color: isTerminal(command.OutOrStdout()) && os.Getenv("NO_COLOR") == ""}
-		if printer.Progress = command.ErrOrStderr(); !isTerminal(printer.Progress) {
-			printer.Progress = nil
+		printer := &doctor.Printer{Out: command.OutOrStdout(), Color: styleOf(command.OutOrStdout()).on}
+		if messages := command.ErrOrStderr(); showsProgress(messages) {
+			printer.Progress = messages
 		}
 		config.Started, config.Ended = printer.Started, printer.Ended
 	}

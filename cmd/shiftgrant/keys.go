@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -43,19 +44,12 @@ func newKeysList(client func() *admin.Client) *cobra.Command {
 				if key.InUse {
 					use = "yes"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.Kind, orDash(key.ID), use, orDash(key.State), when(key.From), when(key.Until), orDash(key.Place))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", key.Kind, cmp.Or(key.ID, "-"), use, cmp.Or(key.State, "-"), when(key.From), when(key.Until), cmp.Or(key.Place, "-"))
 			})
 		},
 	}
 	out = withJSON(command)
 	return command
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }
 
 func when(t time.Time) string {

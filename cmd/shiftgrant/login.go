@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,11 +80,7 @@ func runLogin(command *cobra.Command, options loginOptions) error {
 	if err != nil {
 		return err
 	}
-	who := kept.Name
-	if who == "" {
-		who = kept.Subject
-	}
-	fmt.Fprintf(messages, "Signed in as %s%s. The login is kept in %s until `shiftgrant logout`.\n", printable(who), inWarehouse(kept.Warehouse), place(kept.KeptIn))
+	fmt.Fprintf(messages, "Signed in as %s%s. The login is kept in %s until `shiftgrant logout`.\n", printable(cmp.Or(kept.Name, kept.Subject)), inWarehouse(kept.Warehouse), place(kept.KeptIn))
 	return nil
 }
 

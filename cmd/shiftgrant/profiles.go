@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -36,10 +37,7 @@ func newProfiles() *cobra.Command {
 			return err
 		}
 		return table(out, command, profiles, "PROFILE\tPERSON\tGATEWAY\tWAREHOUSE\tSINCE", func(w io.Writer, one aProfile) {
-			who := one.Name
-			if who == "" {
-				who = one.Subject
-			}
+			who := cmp.Or(one.Name, one.Subject)
 			fmt.Fprintln(w, strings.Join([]string{one.Profile, printable(who), printable(one.Gateway), printable(one.Warehouse), one.CreatedAt.Local().Format(time.DateOnly)}, "\t"))
 		})
 	}

@@ -21,11 +21,14 @@ type progress struct {
 	stopped sync.Once
 }
 
+// showsProgress reports whether a line can be written and taken back.
+func showsProgress(w io.Writer) bool { return isTerminal(w) && os.Getenv("TERM") != "dumb" }
+
 // startProgress shows nothing for the first moment, in which most statements end.
 func startProgress(ctx context.Context, messages io.Writer, wanted bool) *progress {
 	p := &progress{began: time.Now(), ended: make(chan struct{})}
 	ctx, p.end = context.WithCancel(ctx)
-	if !wanted || !isTerminal(messages) || os.Getenv("TERM") == "dumb" {
+	if !wanted || !showsProgress(messages) {
 		close(p.ended)
 		return p
 	}

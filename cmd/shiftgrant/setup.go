@@ -16,6 +16,10 @@ func newSetup() *cobra.Command {
 	var path, as, tenant string
 	var remove bool
 	var options setup.Options
+	var choices []string
+	for _, f := range setup.Formats {
+		choices = append(choices, string(f))
+	}
 	command := &cobra.Command{
 		Use:   "setup WAREHOUSE",
 		Short: "Print what has to be made in AWS and in a warehouse so that people reach it",
@@ -44,7 +48,7 @@ everything is at the end of each, and is all that is printed with --remove.`,
 			if as == "" {
 				format = setup.Overview
 			} else if !slices.Contains(setup.Formats, format) {
-				return usage(command, "--as: write one of "+setupFormats())
+				return usage(command, "--as: write one of "+strings.Join(choices, ", "))
 			}
 			config, err := gateway.ReadDraft(path)
 			if err != nil {
@@ -69,7 +73,7 @@ everything is at the end of each, and is all that is printed with --remove.`,
 	}
 	flags := command.Flags()
 	flags.StringVarP(&path, "config", "c", "shiftgrant.yaml", "configuration `file` of the gateway")
-	flags.StringVar(&as, "as", "", "the `format` to print: "+setupFormats())
+	flags.StringVar(&as, "as", "", "the `format` to print: "+strings.Join(choices, ", "))
 	flags.StringVar(&tenant, "tenant", grant.DefaultTenant, "the `tenant` whose warehouse it is")
 	flags.BoolVar(&remove, "remove", false, "print what takes it away again")
 	flags.StringArrayVar(&options.Schemas, "schema", nil, "a `schema` that people may read (may be given again)")
@@ -78,13 +82,7 @@ everything is at the end of each, and is all that is printed with --remove.`,
 	flags.StringVar(&options.Principal, "principal", "", "the `ARN` of the role that the gateway runs as in AWS, for chains that need its keys")
 	flags.StringVar(&options.RedshiftApplication, "redshift-application", "", "the `ARN` of Redshift's application in Identity Center, for --as sql")
 	flags.StringVar(&options.RedshiftRole, "redshift-role", "", "the `ARN` of the role that Redshift asks Identity Center as, for --as sql")
+	completeWords(command, "as", choices...)
+	command.ValidArgsFunction = completeConfigured
 	return command
-}
-
-func setupFormats() string {
-	var names []string
-	for _, f := range setup.Formats {
-		names = append(names, string(f))
-	}
-	return strings.Join(names, ", ")
 }

@@ -45,12 +45,11 @@ func isAssumed(v *visit) bool { return v.warehouse.Identity.Chain == "role" || i
 
 func hasSecret(v *visit) bool { return v.warehouse.Identity.SecretARN != "" }
 
-// usesOwnKeys is for chains in which the gateway has AWS keys of its own.
-func usesOwnKeys(v *visit) bool { return isAssumed(v) || hasSecret(v) }
+func usesOwnKeys(v *visit) bool { return v.warehouse.Identity.NeedsOwnKeys() }
 
 func hasDataAPI(v *visit) bool { return v.warehouse.Identity.HasCredentials() }
 
-func hasPort(v *visit) bool { return v.warehouse.Host != "" && v.warehouse.Transport != "dataapi" }
+func hasPort(v *visit) bool { return v.warehouse.HasPort() }
 
 func hasPassword(v *visit) bool { return hasPort(v) && v.warehouse.Identity.HasPassword() }
 
@@ -199,7 +198,7 @@ func checkCredentials(ctx context.Context, v *visit) finding {
 func sessionOf(session, role string) bool {
 	parts := strings.Split(session, "/")
 	return len(parts) == 3 && strings.HasSuffix(parts[0], ":assumed-role") && account(session) == account(role) &&
-		parts[1] == role[strings.LastIndexByte(role, '/')+1:]
+		parts[1] == nameOf(role)
 }
 
 // callerIdentity is whose keys these are; the error is an *stsRefusal where STS says no.

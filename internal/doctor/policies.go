@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"cmp"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/shiftgrant/shiftgrant/internal/setup"
 )
@@ -11,7 +14,8 @@ import (
 // known yet.
 func (v *visit) addPolicies(values map[string]string) {
 	_, name, _ := strings.Cut(v.tokensFrom().Issuer, "://")
-	values["provider_arn"] = v.arn("iam", "", "oidc-provider/"+name)
+	owner := v.warehouse.Identity.Owner()
+	values["provider_arn"] = arn.ARN{Partition: cmp.Or(owner.Partition, "aws"), Service: "iam", AccountID: owner.AccountID, Resource: "oidc-provider/" + name}.String()
 	options := setup.Options{Config: v.gateway, Warehouse: v.warehouse.Name}
 	if i := v.warehouse.Identity; i.NeedsOwnKeys() && i.GatewayRoleARN == "" {
 		options.Principal = v.ownRole()
@@ -24,17 +28,4 @@ func (v *visit) addPolicies(values map[string]string) {
 	values["trust_policy"], values["permissions"] = documents.Trust, documents.Permissions
 	values["own_trust_policy"], values["own_permissions"] = documents.GatewayTrust, documents.GatewayPermissions
 	values["actor_policy"] = documents.Actor
-}
-
-// arn is in the partition and the account of the warehouse.
-func (v *visit) arn(service, region, resource string) string {
-	return strings.Join([]string{"arn", partition(v.owner()), service, region, account(v.owner()), resource}, ":")
-}
-
-// partition is the second part of an ARN.
-func partition(arn string) string {
-	if parts := strings.Split(arn, ":"); len(parts) > 1 {
-		return parts[1]
-	}
-	return "aws"
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
 	"github.com/shiftgrant/shiftgrant/internal/admin"
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/redshift"
@@ -149,7 +151,7 @@ func (v *visit) addIdentity(values map[string]string) {
 	}
 	values["warehouse"], values["region"], values["database"] = w.Name, w.Region, w.Database
 	values["target"], values["audience"], values["role"] = cmp.Or(w.Cluster, w.Workgroup, w.Name), i.Audience, role
-	values["role_name"], values["account"] = nameOf(role), account(v.owner())
+	values["role_name"], values["account"] = nameOf(role), v.warehouse.Identity.Owner().AccountID
 	values["host"], values["port"] = hostAndPort(w.Host)
 	values["sts"], values["oidc"] = v.stsEndpoint(), v.oidcEndpoint()
 	values["chain"], values["email"] = i.Chain, v.person.email
@@ -160,11 +162,6 @@ func (v *visit) addIdentity(values map[string]string) {
 		values["password_kept"] = "into the secret " + i.SecretARN + " (`aws secretsmanager put-secret-value`)"
 	}
 	values["own_role"], values["own_role_name"], values["own_account"] = v.ownRole(), nameOf(v.ownRole()), account(v.ownRole())
-}
-
-// owner is an ARN of the account that the warehouse is in.
-func (v *visit) owner() string {
-	return cmp.Or(v.warehouse.Identity.SessionRole(), v.warehouse.Identity.SecretARN)
 }
 
 // ownRole is what the gateway's own keys are in policies: the role that is configured or that a session
@@ -182,48 +179,47 @@ func (v *visit) ownRole() string {
 }
 
 // nameOf is the last part of an ARN.
-func nameOf(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+func nameOf(text string) string { return text[strings.LastIndexByte(text, '/')+1:] }
 
 // instanceOf is the instance of Identity Center that an application is in.
 func instanceOf(application string) string {
-	parts := strings.Split(application, "/")
-	if len(parts) != 3 {
+	named, err := arn.Parse(application)
+	parts := strings.Split(named.Resource, "/")
+	if err != nil || len(parts) != 3 {
 		return ""
 	}
-	return "arn:" + partition(application) + ":sso:::instance/" + parts[1]
+	return arn.ARN{Partition: named.Partition, Service: "sso", Resource: "instance/" + parts[1]}.String()
 }
 
 func (v *visit) callback() string { return v.gateway.Issuer + "/signin/callback/" + v.upstream.Name }
 
 func (v *visit) stsEndpoint() string {
-	if v.warehouse.Identity.STSEndpoint != "" {
-		return v.warehouse.Identity.STSEndpoint
-	}
-	endpoint, err := identity.Endpoint("sts", v.warehouse.Region)
-	if err != nil {
-		return ""
-	}
-	return endpoint
+	return endpointOf(v.warehouse.Identity.STSEndpoint, "sts", v.warehouse.Region)
 }
 
 func (v *visit) oidcEndpoint() string {
-	if v.warehouse.Identity.OIDCEndpoint != "" {
-		return v.warehouse.Identity.OIDCEndpoint
+	return endpointOf(v.warehouse.Identity.OIDCEndpoint, "oidc", v.warehouse.Region)
+}
+
+// endpointOf is where a service answers: where the configuration says, or AWS's own address.
+func endpointOf(configured, service, region string) string {
+	if configured != "" {
+		return configured
 	}
-	endpoint, err := identity.Endpoint("oidc", v.warehouse.Region)
+	endpoint, err := identity.Endpoint(service, region)
 	if err != nil {
 		return ""
 	}
 	return endpoint
 }
 
-// account is the fifth part of an ARN.
-func account(arn string) string {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) < 6 {
+// account is the AWS account in an ARN; "" where there is none.
+func account(text string) string {
+	named, err := arn.Parse(text)
+	if err != nil {
 		return ""
 	}
-	return parts[4]
+	return named.AccountID
 }
 
 func hostAndPort(address string) (host, port string) {

@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/shiftgrant/shiftgrant/internal/issuer"
 	"github.com/shiftgrant/shiftgrant/internal/secret"
@@ -91,12 +94,13 @@ func (i Identity) FromUpstream() bool { return i.Assertion == assertionUpstream 
 // onlyPort reports whether the Data API cannot be reached.
 func (i Identity) onlyPort() bool { return i.Chain == "entra" || i.Chain == "password" }
 
-// owner is an ARN of the warehouse's account.
-func (i Identity) owner() string {
-	if i.SecretARN != "" {
-		return i.SecretARN
+// Owner is an ARN of the account that the warehouse is in; zero where the chain names none.
+func (i Identity) Owner() arn.ARN {
+	owner, err := arn.Parse(cmp.Or(i.SessionRole(), i.SecretARN))
+	if err != nil {
+		return arn.ARN{}
 	}
-	return i.SessionRole()
+	return owner
 }
 
 // NeedsOwnKeys reports whether the gateway signs requests to AWS in its own name.

@@ -119,8 +119,6 @@ func (c *Config) checkTenants() error {
 			if slices.Contains(keys, key.Key) {
 				return &keyError{fmt.Sprintf("%s.issuer_kms[%d].key", path, n), "another tenant signs with this key: what it signs there would be taken for this tenant's"}
 			}
-		}
-		for _, key := range t.IssuerKMS {
 			keys = append(keys, key.Key)
 		}
 		setDefault(&t.DisplayName, t.Name)

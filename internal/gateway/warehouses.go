@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -212,7 +211,7 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		config := *c.dataAPI
 		config.Credentials = c.chain.For(subject)
 		config.Started = c.started(person)
-		config.Quota = c.tenant.quotas.Share(accountOf(c.config.Identity.owner()), c.config.Region, person.Tenant+" "+person.ID)
+		config.Quota = c.tenant.quotas.Share(c.config.Identity.Owner().AccountID, c.config.Region, person.Tenant+" "+person.ID)
 		background = dataapi.New(config)
 	}
 	if c.wire == nil {
@@ -227,14 +226,6 @@ func (c *connector) Connect(_ context.Context, person grant.Person) (redshift.Se
 		return c.spooled(person, pool), nil
 	}
 	return both{background, pool}, nil
-}
-
-// accountOf gives the AWS account of an ARN.
-func accountOf(arn string) string {
-	if fields := strings.Split(arn, ":"); len(fields) > 4 {
-		return fields[4]
-	}
-	return ""
 }
 
 // login gives what a person's new connections log in with. chain gives their credentials, and a

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
 // A Policy is a document of IAM, with as little in it as does.
@@ -159,5 +161,5 @@ func (p *Plan) token() Statement {
 }
 
 func (p *Plan) arn(service, region, resource string) string {
-	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", p.Partition, service, region, p.Account, resource)
+	return arn.ARN{Partition: p.Partition, Service: service, Region: region, AccountID: p.Account, Resource: resource}.String()
 }

@@ -14,12 +14,15 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/internal/grant"
@@ -180,12 +183,8 @@ func (p *Plan) check() error {
 // locate finds the account and who the gateway is there.
 func (p *Plan) locate(o Options) error {
 	i := p.Warehouse.Identity
-	p.Partition = "aws"
-	for _, arn := range []string{i.SessionRole(), i.SecretARN} {
-		if fields := strings.Split(arn, ":"); len(fields) > 4 {
-			p.Partition, p.Account = fields[1], fields[4]
-		}
-	}
+	owner := i.Owner()
+	p.Partition, p.Account = cmp.Or(owner.Partition, "aws"), owner.AccountID
 	if !i.NeedsOwnKeys() {
 		if o.Principal != "" {
 			return fmt.Errorf("--principal is for chains that need AWS keys of the gateway's own; chain %s needs none", i.Chain)
@@ -193,6 +192,11 @@ func (p *Plan) locate(o Options) error {
 		return nil
 	}
 	p.Principal = i.GatewayRoleARN
+	if p.Principal != "" { // it trusts the gateway's assertions
+		if _, err := p.provider(p.Issuer, i.Audience); err != nil {
+			return err
+		}
+	}
 	switch {
 	case o.Principal != "" && p.Principal != "":
 		return errors.New("the configuration says who the gateway is in AWS (gateway_role_arn): leave out --principal")
@@ -296,11 +300,13 @@ func (p *Plan) addRole(is, arn string, trust Policy, permissions ...Statement) {
 	})
 }
 
-func accountOf(arn string) string {
-	if fields := strings.Split(arn, ":"); len(fields) > 4 {
-		return fields[4]
+// accountOf is the account in an ARN; "" where there is none.
+func accountOf(text string) string {
+	named, err := arn.Parse(text)
+	if err != nil {
+		return ""
 	}
-	return ""
+	return named.AccountID
 }
 
 // planCenter is for people of Identity Center: on the wire Redshift exchanges the assertion by itself, for

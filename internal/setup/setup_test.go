@@ -342,6 +342,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		{"a cluster that AWS would not have", strings.Replace(web, "sales-prod", "'sales; rm'", 1), nil, "cluster of warehouse sales"},
 		{"a region that is none", web, func(o *setup.Options) { o.Config.Warehouses[0].Region = "x$(id)" }, "region of warehouse sales"},
 		{"an issuer with a port", web, func(o *setup.Options) { o.Config.Issuer = "https://grants.example.com:8443" }, "has a port"},
+		{"an issuer with a port, for the gateway itself", strings.Replace(role, "{chain: role,", "{chain: role, gateway_role_arn: 'arn:aws:iam::123456789012:role/g',", 1), func(o *setup.Options) { o.Config.Issuer = "https://grants.example.com:8443" }, "has a port"},
 	} {
 		o := setup.Options{Config: read(t, head+c.yaml), Warehouse: "sales"}
 		if c.change != nil {

@@ -82,7 +82,7 @@ func (p *Plan) readers(o Options) (make, undo Section) {
 			make.Comment += "\nName the groups with --group, or do it by hand:\n  CREATE ROLE \"" + p.namespace() + ":…\"; GRANT ROLE " + reader + " TO ROLE \"" + p.namespace() + ":…\";"
 		}
 	case w.Cluster == "":
-		users = []string{"IAMR:" + p.Roles[len(p.Roles)-1].Name}
+		users = []string{"IAMR:" + p.role(isPeople).Name}
 		make.Comment = "In a serverless workgroup everybody with the role is this one database user."
 	default:
 		users = o.People

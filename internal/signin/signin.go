@@ -2,9 +2,9 @@
 // package connect, and keeps that they did.
 //
 // A person is what their IdP says in iss and sub (at Microsoft Entra ID in tid and oid), and nothing
-// else: a name or an e-mail address can be changed, or given to somebody else. The first sign-in binds a database user to that
-// pair for good; whoever comes later with the same database user is somebody else and is not
-// let in, because they would read as the first.
+// else: a name or an e-mail address can be changed, or given to somebody else. The first sign-in binds
+// a database user to that pair for good; whoever comes later with the same database user is somebody
+// else and is not let in, because they would read as the first.
 //
 // Whether the IdP still employs the person is asked when an app refreshes (upstream.go), where
 // the IdP gave a token to ask with. A session lasts its time, unless the IdP says no then, the

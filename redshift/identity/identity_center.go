@@ -24,10 +24,6 @@ const (
 // with.
 var ErrNoContext = errors.New("the answer of Identity Center has no identity context: does the application have the scope sts:identity_context?")
 
-// ExchangeStep is the Step of an AccessError where Identity Center gave no context, as opposed to the
-// role that was not assumed with it.
-const ExchangeStep = "exchange the assertion at Identity Center"
-
 // IdentityCenterConfig says how the identity_center chain reaches one warehouse's Data API.
 type IdentityCenterConfig struct {
 	// ApplicationARN is the customer-managed application of Identity Center that takes assertions
@@ -148,7 +144,7 @@ func (c *IdentityCenter) identityContext(ctx context.Context, subject Subject) (
 		return nil
 	})
 	fill := strings.NewReplacer("{application}", c.config.ApplicationARN)
-	return given, explainRefusal(ExchangeStep, err, centerRemedies, fill)
+	return given, explainRefusal("exchange the assertion at Identity Center", err, centerRemedies, fill)
 }
 
 // parseOIDCError reads an error of SSO OIDC, which says in OAuth's words what is wrong.

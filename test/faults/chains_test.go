@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,9 +10,29 @@ import (
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
-// All identity chains, through a real gateway. A gateway that runs in AWS has keys of its own, which it
-// finds where AWS's tools look for them. Because they are in the environment, this test runs beside no
-// other.
+// useKeys puts AWS keys of the gateway's own where AWS's tools look for them. Because that is the
+// environment, a test that does so runs beside no other.
+func useKeys(t *testing.T, own sigv4.Credential) {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", own.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", own.SecretAccessKey)
+	t.Setenv("AWS_SESSION_TOKEN", own.SessionToken)
+}
+
+// reachBy starts the gateway anew with another way into its warehouse, which a test has for itself: w is
+// the warehouse as it was before any gateway had it.
+func (s *site) reachBy(t *testing.T, w gateway.Warehouse, by gateway.Identity, changes ...func(*site)) {
+	t.Helper()
+	by.STSEndpoint, by.OIDCEndpoint, by.SecretsEndpoint = s.twin.URL(), s.twin.URL(), s.twin.URL()
+	w.Identity = by
+	s.config.Warehouses = []gateway.Warehouse{w}
+	for _, change := range changes {
+		change(s)
+	}
+	s.again(t)
+}
+
+// All identity chains, through a real gateway, whose operator changes from one to the next.
 func TestAGatewayShowsThePersonByEachChain(t *testing.T) {
 	center := gateway.Identity{Chain: "identity_center", Application: twin.ApplicationARN, PeopleRoleARN: twin.PeopleRoleARN}
 	byToken, straight, keyless := center, center, center
@@ -22,6 +41,8 @@ func TestAGatewayShowsThePersonByEachChain(t *testing.T) {
 	straight.Application, straight.PeopleRoleARN, straight.Audience = "", "", twin.IdentityCenterAudience
 	role := gateway.Identity{Chain: "role", RoleARN: twin.PartnerRoleARN, ExternalID: twin.ExternalID}
 	staff := gateway.Identity{RoleARN: twin.StaffRoleARN, Assertion: "upstream"}
+	var tickit gateway.Warehouse
+	s := startSite(t, func(s *site) { tickit = s.config.Warehouses[0] })
 	for name, c := range map[string]struct {
 		own      sigv4.Credential
 		identity gateway.Identity
@@ -43,17 +64,12 @@ func TestAGatewayShowsThePersonByEachChain(t *testing.T) {
 		"one password of the operator's, wire": {sigv4.Credential{}, gateway.Identity{Chain: "password", User: twin.ServiceUser, Password: gateway.SecretOf(secretText(twin.ServicePassword))}, true, twin.ServiceUser, twin.ServiceUser},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("AWS_ACCESS_KEY_ID", c.own.AccessKeyID)
-			t.Setenv("AWS_SECRET_ACCESS_KEY", c.own.SecretAccessKey)
-			t.Setenv("AWS_SESSION_TOKEN", c.own.SessionToken)
-			s := startSite(t, func(s *site) {
-				if c.wire {
-					onWire(t)(s)
-				}
-				by := c.identity
-				by.STSEndpoint, by.OIDCEndpoint, by.SecretsEndpoint = s.twin.URL(), s.twin.URL(), s.twin.URL()
-				s.config.Warehouses[0].Identity = by
-			})
+			useKeys(t, c.own)
+			var changes []func(*site)
+			if c.wire {
+				changes = append(changes, onWire(t))
+			}
+			s.reachBy(t, tickit, c.identity, changes...)
 			for who, want := range map[string]string{"alice": c.alice, "bob": c.bob} {
 				got := s.mustSQL(t, s.token(t, who), "select current_user")
 				if len(got.rows) != 1 || got.rows[0][0] != want {
@@ -68,19 +84,16 @@ func TestAGatewayShowsThePersonByEachChain(t *testing.T) {
 // whom the upstream refuses is refused here.
 func TestAnUpstreamsTokensAreFollowedAsTheyEnd(t *testing.T) {
 	t.Parallel()
-	var ahead atomic.Int64
-	pass := func(s *site, d time.Duration) {
-		s.twin.SetSkew(time.Duration(ahead.Add(int64(d))))
-	}
+	var pass func(time.Duration)
 	s := startSite(t, func(s *site) {
-		s.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		pass = passing(s)
 		s.config.Upstreams[0].Scopes = []string{"openid", "profile", "email", "offline_access"}
 		s.config.Warehouses[0].Identity = gateway.Identity{RoleARN: twin.StaffRoleARN, Assertion: "upstream", STSEndpoint: s.twin.URL()}
 	})
 	alice := s.token(t, "alice")
 	s.mustSQL(t, alice, "select current_user")
 	// The keys of an hour are over, and the ID token of five minutes with them.
-	pass(s, 61*time.Minute)
+	pass(61 * time.Minute)
 	again, err := s.refresh(t.Context(), alice)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +102,7 @@ func TestAnUpstreamsTokensAreFollowedAsTheyEnd(t *testing.T) {
 		t.Errorf("after an hour she is %v", got.rows)
 	}
 	s.twin.IdP.SetScript(idp.Script{RefuseRefresh: true})
-	pass(s, 61*time.Minute)
+	pass(61 * time.Minute)
 	if _, err := s.refresh(t.Context(), again); err == nil {
 		t.Error("somebody who left goes on")
 	}

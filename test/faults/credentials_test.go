@@ -19,18 +19,21 @@ import (
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 	"github.com/shiftgrant/shiftgrant/redshift/wire"
 	"github.com/shiftgrant/shiftgrant/twin"
-	"github.com/shiftgrant/shiftgrant/twin/person"
 	"github.com/shiftgrant/shiftgrant/twin/sigv4"
 )
 
 // What is taken out of the gateway opens the warehouse for the person, without the gateway, by each
-// chain that gives something. Because the gateway's own keys are in the environment, this test runs
-// beside no other.
+// chain that gives something.
 func TestCredentialsOfEachChainOpenTheWarehouse(t *testing.T) {
 	center := gateway.Identity{Chain: "identity_center", Application: twin.ApplicationARN, PeopleRoleARN: twin.PeopleRoleARN}
 	byToken, straight := center, center
 	byToken.Login = "auth_token"
 	straight.Application, straight.PeopleRoleARN, straight.Audience = "", "", twin.IdentityCenterAudience
+	var tickit gateway.Warehouse
+	s := startSite(t, func(s *site) {
+		tickit = s.config.Warehouses[0]
+		s.config.Apps[0].Scopes = append(s.config.Apps[0].Scopes, "credentials")
+	})
 	for name, c := range map[string]struct {
 		own      sigv4.Credential
 		identity gateway.Identity
@@ -46,17 +49,9 @@ func TestCredentialsOfEachChainOpenTheWarehouse(t *testing.T) {
 		"Identity Center, by a token":    {twin.GatewayKeys(), byToken, "aws database", "SUBJECT_TOKEN", time.Hour, "awsidc:alice@example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("AWS_ACCESS_KEY_ID", c.own.AccessKeyID)
-			t.Setenv("AWS_SECRET_ACCESS_KEY", c.own.SecretAccessKey)
-			t.Setenv("AWS_SESSION_TOKEN", c.own.SessionToken)
-			s := startSite(t, func(s *site) {
-				onWire(t)(s)
-				by := c.identity
-				by.STSEndpoint, by.OIDCEndpoint = s.twin.URL(), s.twin.URL()
-				s.config.Warehouses[0].Identity, s.config.Warehouses[0].Credentials = by, strings.Fields(c.given)
-				s.config.Apps[0].Scopes = append(s.config.Apps[0].Scopes, "credentials")
-			})
-			alice := s.outside(t)
+			useKeys(t, c.own)
+			s.reachBy(t, tickit, c.identity, onWire(t), func(s *site) { s.config.Warehouses[0].Credentials = strings.Fields(c.given) })
+			alice := s.token(t, "alice", "credentials")
 			if strings.HasPrefix(c.given, "aws") {
 				if user := s.userByKeys(t, alice, c.user); user != c.user {
 					t.Errorf("by keys alice is %q, want %q", user, c.user)
@@ -78,22 +73,6 @@ func TestCredentialsOfEachChainOpenTheWarehouse(t *testing.T) {
 			}
 		})
 	}
-}
-
-// outside signs alice in at the app, with the right to take credentials out.
-func (s *site) outside(t *testing.T) *oauth2.Token {
-	t.Helper()
-	app, verifier := s.oauth(), oauth2.GenerateVerifier()
-	app.Scopes = append(app.Scopes, "credentials")
-	callback, err := person.New("alice", twin.Password).Authorize(t.Context(), app.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)), person.Allow)
-	if err != nil {
-		t.Fatalf("sign in: %v\n%s", err, s.log)
-	}
-	token, err := app.Exchange(t.Context(), callback.Query().Get("code"), oauth2.VerifierOption(verifier))
-	if err != nil {
-		t.Fatalf("sign in: %v\n%s", err, s.log)
-	}
-	return token
 }
 
 // handedOut is what POST /v1/credentials answers.

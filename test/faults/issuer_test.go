@@ -16,12 +16,10 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
-	"golang.org/x/oauth2"
 
 	"github.com/shiftgrant/shiftgrant/internal/admin"
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/twin"
-	"github.com/shiftgrant/shiftgrant/twin/person"
 	"github.com/shiftgrant/shiftgrant/twin/script"
 )
 
@@ -54,12 +52,9 @@ func (s *site) asAlice(t *testing.T) {
 }
 
 // The keys of a gateway move from a file to AWS KMS, and on to another key there, while people work:
-// AWS, which knows each key before it signs, takes every assertion. What KMS then refuses is told. The
-// gateway's own AWS keys are in the environment, so this test runs beside no other.
+// AWS, which knows each key before it signs, takes every assertion. What KMS then refuses is told.
 func TestSigningKeysMoveToKMSWhilePeopleWork(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", twin.GatewayKeys().AccessKeyID)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", twin.GatewayKeys().SecretAccessKey)
-	t.Setenv("AWS_SESSION_TOKEN", twin.GatewayKeys().SessionToken)
+	useKeys(t, twin.GatewayKeys())
 	var pass func(time.Duration)
 	s := startSite(t, func(s *site) {
 		pass = passing(s)
@@ -164,16 +159,7 @@ func (s *site) published(t *testing.T) *oidc.StaticKeySet {
 // what it is told, by keys that were known before.
 func (s *site) idTokenVerifies(t *testing.T, known *oidc.StaticKeySet) {
 	t.Helper()
-	app, verifier := s.oauth(), oauth2.GenerateVerifier()
-	app.Scopes = []string{siteScopes + " openid"}
-	callback, err := person.New("alice", twin.Password).Authorize(t.Context(), app.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)), person.Allow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := app.Exchange(t.Context(), callback.Query().Get("code"), oauth2.VerifierOption(verifier))
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.token(t, "alice", "openid")
 	id, _ := token.Extra("id_token").(string)
 	if _, err := oidc.NewVerifier(s.url, known, &oidc.Config{ClientID: siteApp, Now: s.now}).Verify(t.Context(), id); err != nil {
 		t.Error(err)

@@ -191,9 +191,10 @@ func (s *site) oauth() *oauth2.Config {
 	}
 }
 
-// signIn walks somebody through the flow.
-func (s *site) signIn(ctx context.Context, name string) (*oauth2.Token, error) {
+// signIn walks somebody through the flow, for an app that may ask for more than usual.
+func (s *site) signIn(ctx context.Context, name string, more ...string) (*oauth2.Token, error) {
 	app, verifier := s.oauth(), oauth2.GenerateVerifier()
+	app.Scopes = append(app.Scopes, more...)
 	callback, err := person.New(name, twin.Password).Authorize(ctx, app.AuthCodeURL("state", oauth2.S256ChallengeOption(verifier)), person.Allow)
 	if err != nil {
 		return nil, err
@@ -205,9 +206,9 @@ func (s *site) signIn(ctx context.Context, name string) (*oauth2.Token, error) {
 }
 
 // token is signIn that must succeed.
-func (s *site) token(t *testing.T, name string) *oauth2.Token {
+func (s *site) token(t *testing.T, name string, more ...string) *oauth2.Token {
 	t.Helper()
-	token, err := s.signIn(t.Context(), name)
+	token, err := s.signIn(t.Context(), name, more...)
 	if err != nil {
 		t.Fatalf("sign %s in: %v\n%s", name, err, s.log)
 	}

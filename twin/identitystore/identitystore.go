@@ -1,8 +1,8 @@
 // Package identitystore plays the directory of IAM Identity Center's people, as far as a program needs
 // it that knows somebody's id and wants their name: DescribeUser.
 //
-// It is a stand-in for development and tests: who may look is not checked beyond the signature. What it
-// knows is in twin/identitycenter.
+// It is a stand-in for development and tests: everybody who signs may look, but for roles that were made
+// in twin/iam, which may what their policies say. What it knows is in twin/identitycenter.
 package identitystore
 
 import (

@@ -4,7 +4,7 @@
 // It is a stand-in for development and tests, no production system: its secrets are in memory in the
 // clear. Requests must be signed, and members that are not known are refused. Who may do what is
 // decided by the account and by the secret's own policy, of which statements without a condition are
-// evaluated; identities have no policies here.
+// evaluated; of identities, only roles that were made in twin/iam have policies.
 package secretsmanager
 
 import (

@@ -19,7 +19,7 @@ type creation struct {
 func (s *Server) once(token string, request any, create func() (arn string, answer any, err error), tags []tag) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before, seen := s.asked[token]; seen && token != "" {
+	if before, seen := s.asked[token]; seen {
 		if !reflect.DeepEqual(before.request, request) {
 			return nil, awsjson.Refuse("ConflictException", "the ClientToken was used for another request")
 		}
@@ -32,7 +32,10 @@ func (s *Server) once(token string, request any, create func() (arn string, answ
 	if err != nil {
 		return nil, err
 	}
-	s.asked[token], s.tags[arn] = creation{request, answer}, tags
+	s.tags[arn] = slices.Clone(tags)
+	if token != "" {
+		s.asked[token] = creation{request, answer}
+	}
 	return answer, nil
 }
 

@@ -1,8 +1,8 @@
 // Package ssoadmin plays the administration of IAM Identity Center, as far as setting up a gateway
 // needs it: trusted token issuers, applications, and what belongs to an application.
 //
-// It is a stand-in for development and tests: who may administrate is not checked beyond the
-// signature. What it changes is in twin/identitycenter.
+// It is a stand-in for development and tests: everybody who signs may administrate, but for roles that
+// were made in twin/iam, which may what their policies say. What it changes is in twin/identitycenter.
 package ssoadmin
 
 import (
