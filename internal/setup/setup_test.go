@@ -379,6 +379,13 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	if err := plan.WriteRemoval(&b, setup.Statements); err != nil {
 		t.Errorf("its removal needs no ARNs: %v", err)
 	}
+	several := strings.Replace(head, `issuer: "https://example.okta.com/oauth2/default"`, `preset: entra, companies: [0b5c2f6e-1111-4222-8333-944455556666], issuer: "https://login.microsoftonline.com/organizations/v2.0"`, 1)
+	if plan, err = setup.New(setup.Options{Config: read(t, several+chains["entra"].warehouse), Warehouse: "sales"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Write(&b, setup.Statements); err == nil || !strings.Contains(err.Error(), "the tenant's id") {
+		t.Errorf("SQL for the tenants of Entra ID together: %v", err)
+	}
 	if err := plan.Write(&b, "pulumi"); err == nil {
 		t.Error("a format that is none")
 	}

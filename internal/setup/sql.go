@@ -3,6 +3,8 @@ package setup
 import (
 	"fmt"
 	"strings"
+
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 // A Section is a few statements of SQL that belong together.
@@ -199,6 +201,9 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 			if u.Name == i.Upstream {
 				issuer = u.Issuer
 			}
+		}
+		if signin.ManyTenants(issuer) {
+			s.Missing = "people of several tenants of Entra ID sign in at " + issuer + ", and an identity provider of Redshift is for one: configure an upstream for the warehouse " + p.Warehouse.Name + " whose issuer has the tenant's id, and name it in identity.upstream"
 		}
 		return Section{
 			Comment: "The warehouse takes tokens of Microsoft Entra ID. client_secret is that of the application in Entra ID\nby which Redshift reads people's groups; it is yours to fill in.",
