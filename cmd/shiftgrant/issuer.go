@@ -50,7 +50,10 @@ gateway finds them.`,
 			if tenant != "" {
 				names = []string{tenant}
 			}
-			for _, name := range names {
+			for i, name := range names {
+				if i > 0 {
+					fmt.Fprintln(command.OutOrStdout())
+				}
 				if err := exportIssuer(command.OutOrStdout(), config, name, args[0]); err != nil {
 					return err
 				}
