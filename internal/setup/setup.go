@@ -48,6 +48,7 @@ type Plan struct {
 	Tenant    string // "" for the default one
 	Warehouse gateway.Warehouse
 	file      string // see Options
+	given     string // the principal of Options
 
 	Partition string
 	Account   string // of the warehouse; "" where the configuration does not say it
@@ -210,7 +211,7 @@ func (p *Plan) locate(o Options) error {
 	case o.Principal != "" && p.Principal != "":
 		return errors.New("the configuration says who the gateway is in AWS (gateway_role_arn): leave out --principal")
 	case o.Principal != "":
-		p.Principal = o.Principal
+		p.Principal, p.given = o.Principal, o.Principal
 	}
 	switch {
 	case p.Principal == "":

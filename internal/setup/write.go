@@ -77,7 +77,13 @@ func (d *document) Removal() (string, error) {
 }
 
 // SetUp is the command that printed this.
-func (p *Plan) SetUp() string { return "shiftgrant setup " + p.named() }
+func (p *Plan) SetUp() string {
+	command := "shiftgrant setup " + p.named()
+	if p.given != "" {
+		command += " --principal " + p.given
+	}
+	return command
+}
 
 // SetUpSQL is the command that prints what is for the warehouse itself, with what it has to be told.
 func (p *Plan) SetUpSQL() string {
