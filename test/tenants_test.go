@@ -708,7 +708,12 @@ func (s *tenants) administrate(t *testing.T) {
 	}
 
 	exported := filepath.Join(home, "public")
-	written := strings.Fields(strings.ReplaceAll(must("issuer", "export", exported, "--config", s.config), "wrote ", ""))
+	var written []string
+	for line := range strings.Lines(must("issuer", "export", exported, "--config", s.config)) {
+		if path, wrote := strings.CutPrefix(line, "wrote "); wrote {
+			written = append(written, strings.TrimSpace(path))
+		}
+	}
 	slices.Sort(written)
 	var want []string
 	for _, path := range []string{"", "t/acme", "t/globex"} {

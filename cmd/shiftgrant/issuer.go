@@ -50,8 +50,8 @@ gateway finds them.`,
 			if tenant != "" {
 				names = []string{tenant}
 			}
-			for i, name := range names {
-				if i > 0 {
+			for n, name := range names {
+				if n > 0 {
 					fmt.Fprintln(command.OutOrStdout())
 				}
 				if err := exportIssuer(command.OutOrStdout(), config, name, args[0]); err != nil {
