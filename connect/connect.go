@@ -6,7 +6,7 @@
 //		ClientID:     "stargazer",
 //		ClientSecret: os.Getenv("STARGAZER_CLIENT_SECRET"),
 //		RedirectURL:  "https://stargazer.example/callback",
-//		Scopes:       []string{"openid", "offline_access", "sql:read"},
+//		Scopes:       []string{"openid", "profile", "offline_access", "sql:read"},
 //		Key:          key, // 32 bytes of yours
 //	})
 //	mux.HandleFunc("GET /login", client.Login)
@@ -60,7 +60,8 @@ type Config struct {
 	ClientSecret string
 	// RedirectURL is the complete URL at which Callback is mounted, as registered.
 	RedirectURL string
-	// Scopes are asked for as they stand. With "openid" among them, people are known by name.
+	// Scopes are asked for as they stand. With "openid" among them it is known who somebody is, with
+	// "profile" by name, too, and with "email" by address.
 	Scopes []string
 	// AuthorizeParameters are added to the authorization URL, such as prompt=consent.
 	AuthorizeParameters url.Values

@@ -21,7 +21,7 @@ func Example() {
 		ClientID:     "stargazer",
 		ClientSecret: os.Getenv("STARGAZER_CLIENT_SECRET"),
 		RedirectURL:  "https://stargazer.example/callback",
-		Scopes:       []string{"openid", "offline_access", "sql:read"},
+		Scopes:       []string{"openid", "profile", "offline_access", "sql:read"},
 		Key:          []byte("32 random bytes, kept by the app"),
 	})
 	if err != nil {

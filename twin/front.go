@@ -20,6 +20,7 @@ type frontView struct {
 	People                                       []frontPerson
 	First                                        sigv4.Credential
 
+	Trusts                                        bool // the gateway's tokens, for which there are roles then
 	ApplicationARN, SecretARN, KeyARN             string
 	GatewayRoleARN, PeopleRoleARN, PartnerRoleARN string
 	PartnerAccount, ExternalID                    string
@@ -34,7 +35,7 @@ type frontPerson struct {
 
 func (p frontPerson) InGroups() string { return strings.Join(p.Groups, ", ") }
 
-func newFrontPage(url string, wireAddress func() string) (http.Handler, error) {
+func newFrontPage(url string, trusts bool, wireAddress func() string) (http.Handler, error) {
 	front, err := page.Parse(frontHTML)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func newFrontPage(url string, wireAddress func() string) (http.Handler, error) {
 	view := frontView{
 		URL: url, Issuer: url + IdPPath, Password: Password, ClientID: ClientID,
 		RoleARN: RoleARN, Region: Region, Cluster: Cluster, Database: Database,
-		First:          DeveloperKeys(people[0].Username),
+		First: DeveloperKeys(people[0].Username), Trusts: trusts,
 		ApplicationARN: ApplicationARN, SecretARN: SecretARN, KeyARN: SigningKeyARN,
 		GatewayRoleARN: GatewayRoleARN, PeopleRoleARN: PeopleRoleARN, PartnerRoleARN: PartnerRoleARN,
 		PartnerAccount: PartnerAccount, ExternalID: ExternalID, Gateway: GatewayKeys(), Partner: PartnerKeys(),

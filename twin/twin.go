@@ -203,7 +203,7 @@ func assemble(ctx context.Context, config Config, listener net.Listener) (*Twin,
 	t.Registry.Allows = func(caller sigv4.Credential, action string) bool {
 		return caller.Account != Account || t.IAM.Allows(caller.RoleName, action)
 	}
-	front, err := newFrontPage(t.url, t.WireAddress)
+	front, err := newFrontPage(t.url, config.Issuer != "", t.WireAddress)
 	if err != nil {
 		return nil, err
 	}

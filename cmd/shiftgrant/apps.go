@@ -54,7 +54,7 @@ func newAppsAdd(client func() *admin.Client) *cobra.Command {
 	flags.StringVar(&app.Homepage, "homepage", "", "the app's own `URL`, shown at consent")
 	flags.BoolVar(&public, "public", false, "the app cannot keep a secret: browser, desktop, command line")
 	flags.StringArrayVar(&app.RedirectURIs, "redirect", nil, "redirect `URI`, matched exactly; give it again for more")
-	flags.StringArrayVar(&app.Scopes, "scope", nil, "a scope the app may ask for; give it again for more (default: all)")
+	flags.StringArrayVar(&app.Scopes, "scope", nil, "a `scope` the app may ask for; give it again for more (default: all)")
 	return command
 }
 

@@ -296,6 +296,10 @@ Try by curl
        --data-binary 'select * from tickit.category order by catid'
   curl %[1]s/.well-known/oauth-authorization-server
 
+Try by the command line, in your own browser
+  %[4]s login %[1]s
+  %[4]s query 'select current_user, count(*) from tickit.sales'
+
 Try the twin by the AWS CLI: its front page, %[3]s, has the commands
 
 See every link from the configuration to the warehouse

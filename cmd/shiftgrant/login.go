@@ -133,7 +133,10 @@ func warehousesOf(ctx context.Context, gateway string) (names, scopes []string, 
 		return nil, nil, err
 	}
 	known, err := client.ScopesSupported(ctx)
-	return grant.Scopes(known).Warehouses(), known, err
+	if err != nil {
+		return nil, nil, fmt.Errorf("no gateway answers at %s (%w): see that the address is right, and that you can reach it", gateway, err)
+	}
+	return grant.Scopes(known).Warehouses(), known, nil
 }
 
 // keepLogin keeps a login, and ends the one that was kept under the same name.

@@ -59,6 +59,9 @@ everything is at the end of each, and is all that is printed with --remove.`,
 				return usage(command, err.Error())
 			}
 			options.Config, options.Warehouse = view, args[0]
+			if command.Flags().Changed("config") {
+				options.File = path
+			}
 			plan, err := setup.New(options)
 			switch {
 			case errors.Is(err, setup.ErrNoWarehouse), errors.Is(err, setup.ErrNoPrincipal):

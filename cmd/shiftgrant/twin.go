@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -157,9 +158,14 @@ func introduce(w io.Writer, world *twin.Twin, options twinOptions) {
 			authority = absolute
 		}
 	}
-	trusts := options.issuer
-	if trusts == "" {
-		trusts = "nobody's tokens (--issuer)"
+	roles := []string{
+		twin.PeopleRoleARN + "   of people, with an identity context",
+		twin.PartnerRoleARN + "   of account " + twin.PartnerAccount + ", external id " + twin.ExternalID,
+	}
+	trusts := "nobody's tokens (--issuer)"
+	if options.issuer != "" {
+		trusts = options.issuer
+		roles = append([]string{twin.RoleARN + "   of people, by web identity", twin.GatewayRoleARN + "   of the gateway"}, roles...)
 	}
 	fmt.Fprintf(w, `
   everything by HTTP     %[1]s   (its front page has it all)
@@ -167,22 +173,18 @@ func introduce(w io.Writer, world *twin.Twin, options twinOptions) {
   people                 alice, bob, admin, and everybody's password is %[5]s
   Redshift's protocol    %[6]s, database %[7]s   certificate: %[8]s
   trusts                 %[9]s, audiences %[10]s and %[11]s
-  roles                  %[12]s   of people, by web identity
-                         %[13]s   of the gateway
-                         %[14]s   of people, with an identity context
-                         %[15]s   of account %[16]s, external id %[17]s
-  Identity Center        %[18]s
-  secret                 %[19]s
+  roles                  %[12]s
+  Identity Center        %[13]s
+  secret                 %[14]s
 
 Try it by the AWS CLI, as alice
-  export AWS_ACCESS_KEY_ID=%[20]s AWS_SECRET_ACCESS_KEY=%[21]s AWS_DEFAULT_REGION=%[22]s
+  export AWS_ACCESS_KEY_ID=%[15]s AWS_SECRET_ACCESS_KEY=%[16]s AWS_DEFAULT_REGION=%[17]s
   aws --endpoint-url %[1]s sts get-caller-identity
   aws --endpoint-url %[1]s redshift describe-clusters
-The keys of a gateway in the account are %[23]s and %[24]s
+The keys of a gateway in the account are %[18]s and %[19]s
 
 ready (Ctrl-C ends it)
 `, world.URL(), world.IdPIssuer(), twin.ClientID, twin.DefaultClientSecret, twin.Password, world.WireAddress(), twin.Database, authority,
-		trusts, twin.Audience, twin.IdentityCenterAudience, twin.RoleARN, twin.GatewayRoleARN, twin.PeopleRoleARN, twin.PartnerRoleARN,
-		twin.PartnerAccount, twin.ExternalID, twin.ApplicationARN, twin.SecretARN,
+		trusts, twin.Audience, twin.IdentityCenterAudience, strings.Join(roles, "\n"+strings.Repeat(" ", 25)), twin.ApplicationARN, twin.SecretARN,
 		alice.AccessKeyID, alice.SecretAccessKey, twin.Region, gatewayKeys.AccessKeyID, gatewayKeys.SecretAccessKey)
 }

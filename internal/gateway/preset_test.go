@@ -85,7 +85,7 @@ func TestPresetsFillAndRefuse(t *testing.T) {
 
 // The examples are one upstream each; a preset without an example is one that nobody can set up.
 func TestDocumentedPresetsAreGood(t *testing.T) {
-	for _, name := range []string{"COGNITO", "OKTA", "ENTRA", "GOOGLE", "KEYCLOAK"} {
+	for _, name := range []string{"COGNITO", "COMPANY", "OKTA", "ENTRA", "GOOGLE", "KEYCLOAK"} {
 		t.Setenv(name+"_CLIENT_SECRET", "a")
 	}
 	page, err := os.ReadFile("../../docs/identity-providers.md")

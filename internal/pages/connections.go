@@ -2,7 +2,6 @@ package pages
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/shiftgrant/shiftgrant/internal/grant"
 )
@@ -19,7 +18,6 @@ type Connection struct {
 	App        grant.App
 	Grant      grant.Grant
 	Warehouse  Warehouse
-	LastUsed   time.Time // zero when not known
 	Disconnect Form
 }
 
@@ -37,9 +35,6 @@ func (c Connection) Initials() string { return firstLetter(initials(c.App.Name))
 
 // Since is the day of consent.
 func (c Connection) Since() Day { return Day{c.Grant.CreatedAt} }
-
-// Used is the day of the last use.
-func (c Connection) Used() Day { return Day{c.LastUsed} }
 
 // Until is the day on which the connection ends by itself.
 func (c Connection) Until() Day { return Day{c.Grant.ExpiresAt} }

@@ -67,7 +67,7 @@ func consent() pages.Consent {
 func connections() pages.Connections {
 	given := grant.Grant{Scopes: consent().Scopes, CreatedAt: until.AddDate(0, -3, 0), ExpiresAt: until}
 	return pages.Connections{Viewer: viewer, Notice: "Nightly Export is disconnected.", Apps: []pages.Connection{{
-		App: stargazer, Grant: given, Warehouse: tickit, LastUsed: until.AddDate(0, -2, 0),
+		App: stargazer, Grant: given, Warehouse: tickit,
 		Disconnect: pages.Form{Action: "/connections/disconnect", Hidden: []pages.Field{{Name: "grant", Value: "gra_1"}}},
 	}}}
 }

@@ -32,6 +32,8 @@ import (
 type Options struct {
 	Config    *gateway.Config // a tenant's view; a draft will do: see gateway.ReadDraft
 	Warehouse string
+	// File is where the configuration was read, for the commands that are printed; "" for the usual place.
+	File string
 	// Principal is the ARN of who the gateway is in AWS, for chains that need keys of the gateway's own,
 	// unless the configuration has gateway_role_arn.
 	Principal string
@@ -48,6 +50,8 @@ type Plan struct {
 	Issuer    string // the gateway's, or its tenant's
 	Tenant    string // "" for the default one
 	Warehouse gateway.Warehouse
+	file      string // see Options
+	given     string // the principal of Options
 
 	Partition string
 	Account   string // of the warehouse; "" where the configuration does not say it
@@ -111,6 +115,10 @@ var (
 // character in a script is no name that somebody meant.
 var names = regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,127}$`)
 
+// plain are paths that mean the same in a shell, in a text between quotes and in a comment. Others are left
+// out of the commands that are printed: whoever has one knows how to write it.
+var plain = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
 // New makes the plan for a warehouse, or says what is missing.
 func New(o Options) (*Plan, error) {
 	at := slices.IndexFunc(o.Config.Warehouses, func(w gateway.Warehouse) bool { return w.Name == o.Warehouse })
@@ -127,6 +135,9 @@ func New(o Options) (*Plan, error) {
 		}
 	}
 	p := &Plan{Issuer: o.Config.Issuer, Warehouse: o.Config.Warehouses[at]}
+	if plain.MatchString(o.File) {
+		p.file = o.File
+	}
 	if name := o.Config.TenantName(); name != grant.DefaultTenant {
 		p.Tenant = name
 	}
@@ -137,6 +148,9 @@ func New(o Options) (*Plan, error) {
 		return nil, err
 	}
 	if err := p.plan(o); err != nil {
+		return nil, err
+	}
+	if err := p.fits(o); err != nil {
 		return nil, err
 	}
 	p.SQL = p.statementsFor(o)
@@ -201,11 +215,15 @@ func (p *Plan) locate(o Options) error {
 	case o.Principal != "" && p.Principal != "":
 		return errors.New("the configuration says who the gateway is in AWS (gateway_role_arn): leave out --principal")
 	case o.Principal != "":
-		p.Principal = o.Principal
+		p.Principal, p.given = o.Principal, o.Principal
 	}
 	switch {
 	case p.Principal == "":
 		return ErrNoPrincipal
+	case sessions.MatchString(p.Principal):
+		role := sessions.FindStringSubmatch(p.Principal)
+		return fmt.Errorf("%s is one session of a role: give the role itself, arn:%s:iam::%s:role/%s (`aws iam get-role --role-name %s` shows it, with its path if it has one)",
+			p.Principal, role[1], role[2], role[3], role[3])
 	case !principals.MatchString(p.Principal):
 		return fmt.Errorf("%q is not the ARN of a role or an account's root (arn:aws:iam::123456789012:role/gateway)", p.Principal)
 	}
@@ -214,6 +232,23 @@ func (p *Plan) locate(o Options) error {
 
 // principals are roles, users and accounts. A session's ARN would hold for one session only.
 var principals = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[\w+=,.@/-]{1,512})$`)
+
+// sessions are what `aws sts get-caller-identity` says where a role is at work.
+var sessions = regexp.MustCompile(`^arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/`)
+
+// fits refuses people and groups where a chain has no use for them: who names somebody expects that they can
+// come in.
+func (p *Plan) fits(o Options) error {
+	switch {
+	case len(o.People) > 0 && p.providerName() != "":
+		return errors.New("--person: with this chain Redshift makes its users itself, when they first come: name their groups with --group")
+	case len(o.People) > 0 && !p.EachIsAUser():
+		return fmt.Errorf("--person: everybody is one database user in the warehouse %s, which is made without being named", p.Warehouse.Name)
+	case len(o.Groups) > 0 && p.providerName() == "":
+		return fmt.Errorf("--group: chain %s knows no groups, only identity_center and entra do", p.Warehouse.Identity.Chain)
+	}
+	return nil
+}
 
 // plan fills in what each chain needs.
 func (p *Plan) plan(o Options) error {

@@ -63,7 +63,8 @@ func planOf(t *testing.T, name string) *setup.Plan {
 	c := chains[name]
 	o := c.options
 	o.Config, o.Warehouse = read(t, head+c.warehouse), "sales"
-	o.Schemas, o.People, o.Groups = []string{"sales", "Odd \"name"}, []string{"ann", "ben"}, []string{"analysts"}
+	o.Schemas = []string{"sales", "Odd \"name"}
+	comeIn(name, &o, []string{"ann", "ben"}, []string{"analysts"})
 	o.RedshiftApplication = "arn:aws:sso::123456789012:application/ssoins-0000/apl-0000"
 	o.RedshiftRole = "arn:aws:iam::123456789012:role/shiftgrant-redshift"
 	plan, err := setup.New(o)
@@ -71,6 +72,16 @@ func planOf(t *testing.T, name string) *setup.Plan {
 		t.Fatal(err)
 	}
 	return plan
+}
+
+// comeIn names the people, or the groups, to a chain that has a use for them.
+func comeIn(chain string, o *setup.Options, people, groups []string) {
+	switch chain {
+	case "web-identity", "web-identity-wire", "web-identity-upstream", "role":
+		o.People = people
+	case "identity-center", "identity-center-wire", "identity-center-token", "entra":
+		o.Groups = groups
+	}
 }
 
 func read(t *testing.T, yaml string) *gateway.Config {
@@ -153,7 +164,8 @@ func TestCommandsAreWholeWhateverTheNames(t *testing.T) {
 			o := c.options
 			o.Config, o.Warehouse = read(t, head+c.warehouse), "sales"
 			o.Config.Warehouses[0].Database = odd
-			o.Schemas, o.People, o.Groups = []string{odd}, []string{odd}, []string{odd}
+			o.Schemas = []string{odd}
+			comeIn(name, &o, []string{odd}, []string{odd})
 			o.RedshiftApplication, o.RedshiftRole = odd, odd
 			plan, err := setup.New(o)
 			if err != nil {
@@ -335,7 +347,11 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}{
 		{"another warehouse", web, func(o *setup.Options) { o.Warehouse = "other" }, `"other": it has sales`},
 		{"who the gateway is", role, nil, "--principal"},
-		{"a session in place of a role", role, func(o *setup.Options) { o.Principal = "arn:aws:sts::123456789012:assumed-role/gateway/i-0" }, "not the ARN of a role"},
+		{"a session in place of a role", role, func(o *setup.Options) { o.Principal = "arn:aws:sts::123456789012:assumed-role/gateway/i-0" }, "give the role itself, arn:aws:iam::123456789012:role/gateway"},
+		{"something else in place of a role", role, func(o *setup.Options) { o.Principal = "arn:aws:s3:::bucket" }, "not the ARN of a role"},
+		{"people to a workgroup", strings.Replace(web, cluster, workgroup, 1), func(o *setup.Options) { o.People = []string{"ann"} }, "everybody is one database user"},
+		{"people to Identity Center", workgroup + host + "    identity: {chain: identity_center}\n", func(o *setup.Options) { o.People = []string{"ann"} }, "name their groups"},
+		{"groups to a chain that knows none", web, func(o *setup.Options) { o.Groups = []string{"analysts"} }, "knows no groups"},
 		{"a principal for a chain without keys", web, func(o *setup.Options) { o.Principal = "arn:aws:iam::123456789012:role/g" }, "needs none"},
 		{"two principals", strings.Replace(role, "{chain: role,", "{chain: role, gateway_role_arn: 'arn:aws:iam::123456789012:role/g',", 1), func(o *setup.Options) { o.Principal = "arn:aws:iam::123456789012:role/g" }, "leave out --principal"},
 		{"a line in a name", web, func(o *setup.Options) { o.Schemas = []string{"a\nb"} }, "no name"},
@@ -364,8 +380,36 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	if err := plan.WriteRemoval(&b, setup.Statements); err != nil {
 		t.Errorf("its removal needs no ARNs: %v", err)
 	}
+	several := strings.Replace(head, `issuer: "https://example.okta.com/oauth2/default"`, `preset: entra, companies: [0b5c2f6e-1111-4222-8333-944455556666], issuer: "https://login.microsoftonline.com/organizations/v2.0"`, 1)
+	if plan, err = setup.New(setup.Options{Config: read(t, several+chains["entra"].warehouse), Warehouse: "sales"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Write(&b, setup.Statements); err == nil || !strings.Contains(err.Error(), "the tenant's id") {
+		t.Errorf("SQL for the tenants of Entra ID together: %v", err)
+	}
 	if err := plan.Write(&b, "pulumi"); err == nil {
 		t.Error("a format that is none")
+	}
+}
+
+// The commands that are printed find the configuration that these were printed from.
+func TestPrintedCommandsNameTheConfiguration(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ file, want string }{
+		{"", "shiftgrant doctor sales --as DBUSER"},
+		{"/etc/shiftgrant.yaml", "shiftgrant doctor sales --config /etc/shiftgrant.yaml --as DBUSER"},
+		{"a $(folder)/shiftgrant.yaml", "shiftgrant doctor sales --as DBUSER"},
+	} {
+		plan, err := setup.New(setup.Options{Config: read(t, head+chains["web-identity"].warehouse), Warehouse: "sales", File: c.file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []setup.Format{setup.Overview, setup.CLI} {
+			var b strings.Builder
+			if err := plan.Write(&b, format); err != nil || !strings.Contains(b.String(), c.want+"\n") {
+				t.Errorf("%q: %s has no %q (%v)", c.file, format, c.want, err)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package setup
 import (
 	"fmt"
 	"strings"
+
+	"github.com/shiftgrant/shiftgrant/internal/signin"
 )
 
 // A Section is a few statements of SQL that belong together.
@@ -91,7 +93,10 @@ func (p *Plan) readers(o Options) (make, undo Section) {
 			make.Comment += "\nName them with --person, or make them by hand:\n  CREATE USER \"ann\" PASSWORD DISABLE; GRANT ROLE " + reader + " TO \"ann\";"
 		}
 	}
-	undo.Comment = "Who came in, and the role that reads."
+	undo.Comment = "Who came in, and the role that reads. Where another warehouse of the gateway leads into this database too,\nleave that role, and what it may."
+	if forgotten := p.forgotten(o); len(forgotten) > 0 {
+		undo.Comment += "\nWhat was named with " + strings.Join(forgotten, " and ") + " is found here when it is named again."
+	}
 	for _, user := range users {
 		password := "DISABLE"
 		if secret != "" {
@@ -111,6 +116,21 @@ func (p *Plan) readers(o Options) (make, undo Section) {
 	}
 	undo.Statements = append(undo.Statements, "DROP ROLE "+reader+" FORCE")
 	return make, undo
+}
+
+// forgotten are the options that name more to take away, and are not given.
+func (p *Plan) forgotten(o Options) []string {
+	var all []string
+	if len(o.Schemas) == 0 {
+		all = append(all, "--schema")
+	}
+	switch {
+	case p.EachIsAUser() && len(o.People) == 0:
+		all = append(all, "--person")
+	case p.providerName() != "" && len(o.Groups) == 0:
+		all = append(all, "--group")
+	}
+	return all
 }
 
 // walls takes away what Redshift gives to everybody. It is what makes read-only the database's own rule
@@ -167,7 +187,7 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 	switch p.providerName() {
 	case "idc":
 		if o.RedshiftApplication == "" || o.RedshiftRole == "" {
-			s.Missing = "the ARNs of Redshift's application in Identity Center and of its role are known once `shiftgrant setup " + p.Warehouse.Name + p.ofTenant() + " --as cli` has been run, which says them at its end: give them with --redshift-application and --redshift-role"
+			s.Missing = "the ARNs of Redshift's application in Identity Center and of its role are known once `" + p.SetUp() + " --as cli` has been run, which says them at its end: give them with --redshift-application and --redshift-role"
 		}
 		return Section{
 			Comment: "The warehouse takes people of Identity Center. Where it does so already (SELECT * FROM\nsvv_identity_providers), leave this out.",
@@ -181,6 +201,9 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 			if u.Name == i.Upstream {
 				issuer = u.Issuer
 			}
+		}
+		if signin.ManyTenants(issuer) {
+			s.Missing = "people of several tenants of Entra ID sign in at " + issuer + ", and an identity provider of Redshift is for one: configure an upstream for the warehouse " + p.Warehouse.Name + " whose issuer has the tenant's id, and name it in identity.upstream"
 		}
 		return Section{
 			Comment: "The warehouse takes tokens of Microsoft Entra ID. client_secret is that of the application in Entra ID\nby which Redshift reads people's groups; it is yours to fill in.",

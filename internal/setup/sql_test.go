@@ -34,7 +34,8 @@ func TestStatementsRunHaveTheirEffectAndAreUndone(t *testing.T) {
 		c := chains[name]
 		o := c.options
 		o.Config, o.Warehouse = read(t, head+c.warehouse), "sales"
-		o.Schemas, o.People, o.Groups = []string{"tickit"}, []string{"ann"}, []string{"analysts"}
+		o.Schemas = []string{"tickit"}
+		comeIn(name, &o, []string{"ann"}, []string{"analysts"})
 		o.RedshiftApplication, o.RedshiftRole = twin.RedshiftApplicationARN, "arn:aws:iam::123456789012:role/shiftgrant-redshift"
 		plan, err := setup.New(o)
 		if err != nil {

@@ -77,16 +77,48 @@ func (d *document) Removal() (string, error) {
 }
 
 // SetUp is the command that printed this.
-func (d *document) SetUp() string { return "shiftgrant setup " + d.Warehouse.Name + d.ofTenant() }
-
-// Doctor is the command that looks at it.
-func (d *document) Doctor() string { return "shiftgrant doctor " + d.Warehouse.Name + d.ofTenant() }
-
-func (p *Plan) ofTenant() string {
-	if p.Tenant == "" {
-		return ""
+func (p *Plan) SetUp() string {
+	command := "shiftgrant setup " + p.named()
+	if p.given != "" {
+		command += " --principal " + p.given
 	}
-	return " --tenant " + p.Tenant
+	return command
+}
+
+// SetUpSQL is the command that prints what is for the warehouse itself, with what it has to be told.
+func (p *Plan) SetUpSQL() string {
+	command := p.SetUp() + " --as sql --schema SCHEMA"
+	switch {
+	case p.EachIsAUser():
+		command += " --person NAME"
+	case p.providerName() != "":
+		command += " --group GROUP"
+	}
+	return command
+}
+
+// Doctor is the command that looks at it, as somebody where people are told apart.
+func (p *Plan) Doctor() string {
+	command := "shiftgrant doctor " + p.named()
+	switch {
+	case p.EachIsAUser():
+		command += " --as DBUSER"
+	case p.Center != nil:
+		command += " --as NAME --email ADDRESS"
+	}
+	return command
+}
+
+// named is the warehouse as commands name it.
+func (p *Plan) named() string {
+	name := p.Warehouse.Name
+	if p.Tenant != "" {
+		name += " --tenant " + p.Tenant
+	}
+	if p.file != "" {
+		name += " --config " + p.file
+	}
+	return name
 }
 
 // Stack is the name of the stack of CloudFormation.
@@ -170,9 +202,9 @@ func (p *Plan) actorPolicy() string {
 func (d *document) Upstream() string { return d.Warehouse.Identity.Upstream }
 
 // EachIsAUser reports whether each person is a database user that has to be made.
-func (d *document) EachIsAUser() bool {
-	i := d.Warehouse.Identity
-	return d.Warehouse.Cluster != "" && d.providerName() == "" && !i.Shared()
+func (p *Plan) EachIsAUser() bool {
+	i := p.Warehouse.Identity
+	return p.Warehouse.Cluster != "" && p.providerName() == "" && !i.Shared()
 }
 
 // Makes lists what is made, in words.

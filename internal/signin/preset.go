@@ -132,7 +132,7 @@ type Fault struct{ Key, Remedy string }
 
 // Check finds what cannot work in what the operator configured; nil where there is nothing.
 func (p Preset) Check(u Upstream) *Fault {
-	if p.Company != "tid" && strings.HasPrefix(u.Issuer, "https://login.microsoftonline.com/") && manyTenants(u.Issuer) {
+	if p.Company != "tid" && strings.HasPrefix(u.Issuer, "https://login.microsoftonline.com/") && ManyTenants(u.Issuer) {
 		return &Fault{"preset", "write entra: at this address the people of all tenants sign in, and each tenant is an issuer of its own"}
 	}
 	if p.Issuer != nil && !onLoopback(u.Issuer) && !p.Issuer.MatchString(u.Issuer) {
@@ -167,7 +167,7 @@ func (p Preset) checkCompanies(u Upstream) *Fault {
 	switch {
 	case p.Company == "" && len(u.Companies) > 0:
 		return &Fault{"companies", "this is for preset: entra and preset: google"}
-	case p.Company == "tid" && !manyTenants(u.Issuer):
+	case p.Company == "tid" && !ManyTenants(u.Issuer):
 		if len(u.Companies) > 0 {
 			return &Fault{"companies", "leave it out: the issuer is one tenant's"}
 		}
@@ -189,8 +189,8 @@ func (p Preset) checkCompanies(u Upstream) *Fault {
 	return nil
 }
 
-// manyTenants reports whether an issuer of Entra ID is the address of many tenants.
-func manyTenants(issuer string) bool {
+// ManyTenants reports whether an issuer of Entra ID is the address of many tenants.
+func ManyTenants(issuer string) bool {
 	return strings.Contains(issuer, "/organizations/") || strings.Contains(issuer, "/common/")
 }
 

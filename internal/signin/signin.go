@@ -189,7 +189,7 @@ func (s *SignIn) connect(configured Upstream) (*upstream, error) {
 		},
 		OnError: func(w http.ResponseWriter, r *http.Request, failure *connect.Error) { s.fail(w, r, u, failure) },
 	}
-	if u.preset.Company == "tid" && manyTenants(u.Issuer) {
+	if u.preset.Company == "tid" && ManyTenants(u.Issuer) {
 		client.AcceptTenant = u.lets
 	}
 	if u.Adapter != nil {

@@ -57,6 +57,28 @@ func TestBackupHasAllThatWasCommittedBeforeIt(t *testing.T) {
 	check(t, "write to the restored store", restored.Ping(t.Context()), nil)
 }
 
+// An operator names files as they are seen from where they stand.
+func TestRelativePathsAreTaken(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if folder, err = filepath.Rel(here, folder); err != nil {
+		t.Fatal(err)
+	}
+	path, copyPath := filepath.Join(folder, "store.db"), filepath.Join(folder, "copy.db")
+	s := open(t, store.Config{Path: path})
+	check(t, "app", s.CreateApp(t.Context(), newApp()), nil)
+	check(t, "backup", store.Backup(t.Context(), path, copyPath), nil)
+	for _, file := range []string{path, copyPath} {
+		if found, err := store.Inspect(t.Context(), store.Config{Path: file}); err != nil || !found.Exists {
+			t.Errorf("%s: found %+v, %v", file, found, err)
+		}
+	}
+}
+
 func TestBackupReplacesNothingAndLeavesNothingHalf(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -27,10 +27,6 @@ type sqliteDatabase struct {
 var sqliteSettings = []string{"busy_timeout(5000)", "foreign_keys(1)", "synchronous(FULL)", "temp_store(MEMORY)", "cache_size(-4000)"}
 
 func openSQLite(ctx context.Context, path string) (*sqliteDatabase, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
 	if err := createPrivately(path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -81,6 +77,10 @@ func (d *sqliteDatabase) open(ctx context.Context, path string) error {
 }
 
 func sqlitePool(path string, size int, settings ...string) (*sql.DB, error) {
+	path, err := filepath.Abs(path) // a URL would take the first folder of another for a host
+	if err != nil {
+		return nil, err
+	}
 	query := url.Values{"_pragma": append(settings, sqliteSettings...)}
 	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String())
 	if err != nil {

@@ -104,15 +104,15 @@ Done. What is left:
 - in the gateway's configuration, under identity of the warehouse sales:
     application: $application
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql --redshift-application $managed --redshift-role $redshift_role
+    shiftgrant setup sales --principal arn:aws:iam::123456789012:role/gateway --as sql --schema SCHEMA --group GROUP --redshift-application $managed --redshift-role $redshift_role
 - see that it holds:
-    shiftgrant doctor sales --as DBUSER
+    shiftgrant doctor sales --as NAME --email ADDRESS
 END
 
 # To remove all of it again, run the rest of this file without the "# " before each line.
 #
 # #!/bin/sh
-# # Take away what `shiftgrant setup sales --as cli` made in AWS account 123456789012. Nobody comes by it from then on;
+# # Take away what `shiftgrant setup sales --principal arn:aws:iam::123456789012:role/gateway --as cli` made in AWS account 123456789012. Nobody comes by it from then on;
 # # sessions that are open end within the hour. What is gone already, and a role that another warehouse
 # # uses too, is passed over with a complaint.
 # set -u

@@ -37,9 +37,10 @@ REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
 
 -- To undo it:
 --
--- -- Take away what `shiftgrant setup sales --as sql` made in database dev.
+-- -- Take away what `shiftgrant setup sales --principal arn:aws:iam::123456789012:role/gateway --as sql` made in database dev.
 --
--- -- Who came in, and the role that reads.
+-- -- Who came in, and the role that reads. Where another warehouse of the gateway leads into this database too,
+-- -- leave that role, and what it may.
 -- DROP ROLE "awsidc:analysts" FORCE;
 -- REVOKE SELECT FOR TABLES IN SCHEMA "sales" FROM ROLE shiftgrant_reader;
 -- REVOKE USAGE ON SCHEMA "sales" FROM ROLE shiftgrant_reader;

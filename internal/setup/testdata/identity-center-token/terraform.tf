@@ -145,7 +145,7 @@ output "application" {
   value = aws_ssoadmin_application.shiftgrant.id
 }
 
-# For `shiftgrant setup sales --as sql`.
+# For `shiftgrant setup sales --principal arn:aws:iam::123456789012:role/gateway --as sql`.
 output "redshift_application" {
   value = aws_redshift_idc_application.redshift.idc_managed_application_arn
 }

@@ -62,9 +62,9 @@ managed=$(warehouse redshift describe-redshift-idc-applications --redshift-idc-a
 cat <<END
 Done. What is left:
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql --redshift-application $managed --redshift-role $redshift_role
+    shiftgrant setup sales --as sql --schema SCHEMA --group GROUP --redshift-application $managed --redshift-role $redshift_role
 - see that it holds:
-    shiftgrant doctor sales --as DBUSER
+    shiftgrant doctor sales --as NAME --email ADDRESS
 END
 
 # To remove all of it again, run the rest of this file without the "# " before each line.

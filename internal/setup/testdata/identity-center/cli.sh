@@ -116,9 +116,9 @@ Done. What is left:
 - in the gateway's configuration, under identity of the warehouse sales:
     application: $application
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql --redshift-application $managed --redshift-role $redshift_role
+    shiftgrant setup sales --as sql --schema SCHEMA --group GROUP --redshift-application $managed --redshift-role $redshift_role
 - see that it holds:
-    shiftgrant doctor sales --as DBUSER
+    shiftgrant doctor sales --as NAME --email ADDRESS
 END
 
 # To remove all of it again, run the rest of this file without the "# " before each line.

@@ -37,7 +37,7 @@ aws iam put-role-policy --role-name shiftgrant --policy-name shiftgrant-sales --
 cat <<END
 Done. What is left:
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql
+    shiftgrant setup sales --principal arn:aws:iam::210987654321:role/gateway --as sql --schema SCHEMA --person NAME
 - see that it holds:
     shiftgrant doctor sales --as DBUSER
 END
@@ -45,7 +45,7 @@ END
 # To remove all of it again, run the rest of this file without the "# " before each line.
 #
 # #!/bin/sh
-# # Take away what `shiftgrant setup sales --as cli` made in AWS account 123456789012. Nobody comes by it from then on;
+# # Take away what `shiftgrant setup sales --principal arn:aws:iam::210987654321:role/gateway --as cli` made in AWS account 123456789012. Nobody comes by it from then on;
 # # sessions that are open end within the hour. What is gone already, and a role that another warehouse
 # # uses too, is passed over with a complaint.
 # set -u

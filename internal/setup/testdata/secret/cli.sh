@@ -45,9 +45,9 @@ aws secretsmanager describe-secret --secret-id 'arn:aws:secretsmanager:eu-centra
 cat <<END
 Done. What is left:
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql
+    shiftgrant setup sales --as sql --schema SCHEMA
 - see that it holds:
-    shiftgrant doctor sales --as DBUSER
+    shiftgrant doctor sales
 END
 
 # To remove all of it again, run the rest of this file without the "# " before each line.

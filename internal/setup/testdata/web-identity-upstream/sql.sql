@@ -33,7 +33,8 @@ REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA "Odd ""name" FROM PUBLIC;
 --
 -- -- Take away what `shiftgrant setup sales --as sql` made in database dev.
 --
--- -- Who came in, and the role that reads.
+-- -- Who came in, and the role that reads. Where another warehouse of the gateway leads into this database too,
+-- -- leave that role, and what it may.
 -- DROP USER "ann";
 -- DROP USER "ben";
 -- REVOKE SELECT FOR TABLES IN SCHEMA "sales" FROM ROLE shiftgrant_reader;

@@ -40,9 +40,9 @@ aws iam put-role-policy --role-name shiftgrant --policy-name shiftgrant-sales --
 cat <<END
 Done. What is left:
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql
+    shiftgrant setup sales --as sql --schema SCHEMA
 - see that it holds:
-    shiftgrant doctor sales --as DBUSER
+    shiftgrant doctor sales
 END
 
 # To remove all of it again, run the rest of this file without the "# " before each line.

@@ -38,7 +38,7 @@ aws iam put-role-policy --role-name shiftgrant --policy-name shiftgrant-sales --
 cat <<END
 Done. What is left:
 - in the warehouse, as its administrator, what this prints:
-    shiftgrant setup sales --as sql
+    shiftgrant setup sales --as sql --schema SCHEMA --person NAME
 - see that it holds:
     shiftgrant doctor sales --as DBUSER
 END
