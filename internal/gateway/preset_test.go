@@ -59,6 +59,7 @@ func TestPresetsFillAndRefuse(t *testing.T) {
 		"identity center, no ARN":       {"preset: identity_center, region: eu-central-1, client_id: x", "client_id: not the ARN"},
 		"identity center of another":    {"preset: identity_center, region: eu-central-1, client_id: '" + application + "', issuer: 'https://identitycenter.amazonaws.com/ssoins-1'", "issuer: leave it out"},
 		"identity center with a secret": {"preset: identity_center, region: eu-central-1, client_id: '" + application + "', client_secret: file:SECRET", "client_secret: leave it out"},
+		"identity center without TLS":   {"preset: identity_center, region: eu-central-1, client_id: '" + application + "', identitystore_endpoint: 'http://store.example'", "identitystore_endpoint: not an https URL"},
 		"another's region":              {"preset: okta, issuer: 'https://example.okta.com', client_id: x, region: eu-central-1", "region: this is for preset: identity_center"},
 		"entra for many, unknown":       {"issuer: 'https://login.microsoftonline.com/organizations/v2.0', client_id: x", "preset: write entra"},
 		"a preset that there is none":   {"preset: auth0, issuer: 'https://example.auth0.com', client_id: x", "preset: write one of: generic, cognito, okta, entra, google, keycloak, identity_center"},
