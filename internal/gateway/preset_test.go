@@ -52,6 +52,10 @@ func TestPresetsFillAndRefuse(t *testing.T) {
 		"google for all, by half a name": {
 			"preset: google, issuer: 'https://accounts.google.com', client_id: x, companies: [any], database_user: {local_part: true}", "database_user.local_part: leave it out",
 		},
+		"google for two, by half a name": {
+			"preset: google, issuer: 'https://accounts.google.com', client_id: x, companies: [example.com, example.org], database_user: {local_part: true}", "whose ann signs in first",
+		},
+		"google, unknown":               {"issuer: 'https://accounts.google.com', client_id: x, database_user: {claim: email}", "preset: write google"},
 		"keycloak":                      {"preset: keycloak, issuer: 'https://sso.example.com/realms/staff', client_id: x", ""},
 		"keycloak without a realm":      {"preset: keycloak, issuer: 'https://sso.example.com', client_id: x", "issuer: at Keycloak this is https://HOST/realms/REALM"},
 		"identity center":               {"preset: identity_center, region: eu-central-1, client_id: '" + application + "'", ""},

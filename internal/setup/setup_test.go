@@ -391,6 +391,32 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}
 }
 
+func TestAGatewayElsewhereIsAskedForWhomItComes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, externalID, account string
+		want                      error
+	}{
+		{"a gateway of another account", "", "210987654321", setup.ErrNoExternalID},
+		{"one that is asked", ", external_id: c2f0", "210987654321", nil},
+		{"one of the same account", "", "123456789012", nil},
+	} {
+		yaml := head + cluster + "    identity: {chain: role, role_arn: 'arn:aws:iam::123456789012:role/shiftgrant'" + c.externalID + "}\n"
+		plan, err := setup.New(setup.Options{Config: read(t, yaml), Warehouse: "sales", Principal: "arn:aws:iam::" + c.account + ":role/gateway"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []setup.Format{setup.CLI, setup.CloudFormation, setup.Terraform} {
+			if err := plan.Write(io.Discard, format); !errors.Is(err, c.want) {
+				t.Errorf("%s, %s: %v, want %v", c.name, format, err, c.want)
+			}
+		}
+		if err := plan.WriteRemoval(io.Discard, setup.CLI); err != nil {
+			t.Errorf("%s: its removal: %v", c.name, err)
+		}
+	}
+}
+
 // Each warehouse that the documents show can be set up by what they say.
 func TestDocumentedWarehousesCanBePlanned(t *testing.T) {
 	t.Parallel()
