@@ -115,8 +115,10 @@ func (c *Config) checkHandedOut() error {
 		for _, other := range c.Warehouses {
 			trusts := other.Identity.Chain == "web_identity" && other.Identity.Assertion == assertionGateway
 			if given.handsOutAssertions() && trusts && other.Identity.Audience == given.Identity.Audience {
-				return &keyError{fmt.Sprintf("$.warehouses[%d].identity.audience", i),
-					"give another one, here and in Identity Center: credentials has database, and with the assertion that people get by it they could assume the role of the warehouse " + other.Name + ", which takes this audience too"}
+				return &keyError{
+					fmt.Sprintf("$.warehouses[%d].identity.audience", i),
+					"give another one, here and in Identity Center: credentials has database, and with the assertion that people get by it they could assume the role of the warehouse " + other.Name + ", which takes this audience too",
+				}
 			}
 		}
 	}
