@@ -2,8 +2,11 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // What a gateway, or a table in Redshift, says is shown on a terminal and given to shells and files.
@@ -27,6 +30,28 @@ func TestOthersGiveNoOrders(t *testing.T) {
 	for _, bad := range []databaseLogin{{Host: "h\n*"}, {User: "ann\x1b[2J"}, {Password: "p\n*:*:*:*:p"}, {Token: "t\r"}} {
 		if bad.check() == nil {
 			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+// A service of libpq's wins over the host and the certificate that are asked for by variables.
+func TestThePasswordGoesToTheWarehouseAlone(t *testing.T) {
+	t.Setenv("PGSERVICE", "other")
+	t.Setenv("PGHOSTADDR", "192.0.2.1")
+	command := &cobra.Command{}
+	command.SetContext(t.Context())
+	var environment strings.Builder
+	command.SetOut(&environment)
+	if err := execWithPassword(command, []string{"env"}, databaseLogin{Host: "warehouse.example", Port: 5439, Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	variables := strings.Split(environment.String(), "\n")
+	if !slices.Contains(variables, "PGHOST=warehouse.example") || !slices.Contains(variables, "PGSSLMODE=verify-full") {
+		t.Errorf("the program has not got where to go:\n%s", &environment)
+	}
+	for _, line := range variables {
+		if strings.HasPrefix(line, "PGSERVICE=") || strings.HasPrefix(line, "PGHOSTADDR=") {
+			t.Errorf("the program is led elsewhere: %s", line)
 		}
 	}
 }

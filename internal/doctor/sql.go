@@ -75,7 +75,7 @@ func checkCurrentUser(ctx context.Context, v *visit) finding {
 	case v.warehouse.Identity.Shared():
 		return weak("everybody", nil, "said", oneLine(user))
 	case user == v.config.As || v.person.email != "" && strings.HasSuffix(user, ":"+v.person.email):
-		return whole("%s", user)
+		return whole("%s", oneLine(user))
 	case v.warehouse.Workgroup != "" && v.warehouse.Identity.HasPassword():
 		return weak("shared", nil, "said", oneLine(user))
 	}
