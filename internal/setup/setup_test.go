@@ -210,6 +210,7 @@ case "$*" in
 *get-caller-identity*) echo 123456789012 ;;
 *get-role\ *Role.Arn*) echo arn:aws:iam::123456789012:role/shiftgrant-redshift ;;
 *list-instances*) echo arn:aws:sso:::instance/ssoins-0000 ;;
+*describe-trusted-token-issuer*) echo https://grants.example.com ;;
 *list-*|*describe-redshift-idc-applications*\|*) echo None ;;
 *) echo something ;;
 esac
@@ -237,6 +238,34 @@ esac
 		if policy != "" && !json.Valid([]byte(policy)) {
 			t.Errorf("AWS would be given %s", policy)
 		}
+	}
+}
+
+// Two URLs may make one name, and whoever is trusted by it can be anybody in Redshift.
+func TestAnIssuerOfTheSameNameIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
+	var script strings.Builder
+	if err := planOf(t, "identity-center-wire").Write(&script, setup.CLI); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	aws := `#!/bin/sh
+case "$*" in
+*describe-trusted-token-issuer*) echo https://grants-example.com ;;
+*create-redshift-idc-application*|*modify-redshift-idc-application*) echo "AWS was told to trust it" >&2 ;;
+*) echo something ;;
+esac
+`
+	for name, content := range map[string]string{"aws": aws, "script": script.String()} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := exec.CommandContext(t.Context(), "sh", filepath.Join(folder, "script"))
+	run.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"))
+	output, err := run.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "https://grants-example.com, which is somebody else") || strings.Contains(string(output), "told to trust") {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
