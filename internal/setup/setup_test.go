@@ -350,7 +350,7 @@ func TestDocumentsAreLeast(t *testing.T) {
 		},
 		{
 			"the gateway itself", center.GatewayTrust,
-			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:SetSourceIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway","grants.example.com:sub":"shiftgrant-gateway"}}}]}`,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway","grants.example.com:sub":"shiftgrant-gateway"}}}]}`,
 		},
 		{
 			"an application's actor", center.Actor,

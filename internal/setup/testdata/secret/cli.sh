@@ -25,7 +25,7 @@ aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn
 
 # The gateway itself.
 trust='{"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/grants.example.com"}, "Action": ["sts:AssumeRoleWithWebIdentity", "sts:SetSourceIdentity"], "Condition": {"StringEquals": {"grants.example.com:aud": "redshift-gateway", "grants.example.com:sub": "shiftgrant-gateway"}}}
+  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/grants.example.com"}, "Action": ["sts:AssumeRoleWithWebIdentity"], "Condition": {"StringEquals": {"grants.example.com:aud": "redshift-gateway", "grants.example.com:sub": "shiftgrant-gateway"}}}
 ]}'
 aws iam get-role --role-name shiftgrant-gateway >/dev/null 2>&1 ||
   again aws iam create-role --role-name shiftgrant-gateway --max-session-duration 3600 --assume-role-policy-document "$trust" >/dev/null
