@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -17,6 +18,17 @@ const completionTime = 2 * time.Second
 // completeWords completes an option that is one of a few words.
 func completeWords(command *cobra.Command, option string, words ...string) {
 	_ = command.RegisterFlagCompletionFunc(option, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)) // fails where there is no such option
+}
+
+// warehouseName is what a shell may be given: it puts it into a command as it is.
+var warehouseName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// completion is a warehouse that can be chosen; none where a gateway gives it another kind of name.
+func completion(name, description string) []string {
+	if !warehouseName.MatchString(name) {
+		return nil
+	}
+	return []string{cobra.CompletionWithDesc(name, printable(description))}
 }
 
 // completeProfiles completes --profile from the names of files.
@@ -43,7 +55,7 @@ func completeWarehouses(command *cobra.Command, profile *string) {
 		warehouses, _ := listWarehouses(ctx, session)
 		var names []string
 		for _, one := range warehouses {
-			names = append(names, cobra.CompletionWithDesc(one.Name, one.DisplayName))
+			names = append(names, completion(one.Name, one.DisplayName)...)
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -57,7 +69,11 @@ func completeWarehousesOf(command *cobra.Command) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(command.Context()), completionTime)
 		defer cancel()
-		names, _, _ := warehousesOf(ctx, args[0])
+		var names []string
+		known, _, _ := warehousesOf(ctx, args[0])
+		for _, name := range known {
+			names = append(names, completion(name, "")...)
+		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
 }
@@ -157,7 +173,7 @@ func completeConfigured(command *cobra.Command, args []string, _ string) ([]stri
 	_ = yaml.Unmarshal(content, &config)
 	var names []string
 	for _, warehouse := range config.Warehouses {
-		names = append(names, cobra.CompletionWithDesc(warehouse.Name, warehouse.DisplayName))
+		names = append(names, completion(warehouse.Name, warehouse.DisplayName)...)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -66,7 +68,20 @@ func takeCredentials(ctx context.Context, profile, kind string, into any) error 
 func takeDatabaseLogin(ctx context.Context, profile string) (databaseLogin, error) {
 	var database databaseLogin
 	err := takeCredentials(ctx, profile, "database", &database)
+	if err == nil {
+		err = database.check()
+	}
 	return database, err
+}
+
+// check refuses what would be more than one line of a password file, or more than text on a terminal.
+func (d databaseLogin) check() error {
+	for _, text := range []string{d.Host, d.Database, d.User, d.Password, d.Token, d.TokenType, d.Namespace} {
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			return errors.New("read the credentials: there are control characters in them: is this the gateway?")
+		}
+	}
+	return nil
 }
 
 // explainCredentials says how to ask for what this login was not given.

@@ -83,6 +83,7 @@ func execWithPassword(command *cobra.Command, args []string, database databaseLo
 		"REDSHIFT_HOST": database.Host, "REDSHIFT_PORT": strconv.Itoa(database.Port), "REDSHIFT_DATABASE": database.Database, "REDSHIFT_USER": database.User, "REDSHIFT_PASSWORD": database.Password,
 		// The password goes to nobody who cannot prove to be the warehouse.
 		"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "system", "PGGSSENCMODE": "disable",
+		"PGSERVICE": "", "PGHOSTADDR": "", // a service would win over all of these
 		"REDSHIFT_TOKEN": "", "REDSHIFT_TOKEN_TYPE": "", "REDSHIFT_TOKEN_ENDPOINT": "", "REDSHIFT_IDENTITY_NAMESPACE": "",
 	}
 	if database.Authority != "" {

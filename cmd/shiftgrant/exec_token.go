@@ -48,6 +48,7 @@ func execWithToken(command *cobra.Command, profile string, args []string, databa
 // token endpoint, which dbt can ask. It is on loopback, at a path that only the program knows.
 type tokenEndpoint struct {
 	url      string
+	host     string
 	profile  string
 	messages io.Writer
 	server   *http.Server
@@ -59,7 +60,8 @@ func openTokenEndpoint(profile string, messages io.Writer) (*tokenEndpoint, erro
 		return nil, fmt.Errorf("give the program tokens: %w", err)
 	}
 	path := "/" + rand.Text()
-	e := &tokenEndpoint{url: "http://" + listener.Addr().String() + path, profile: profile, messages: messages}
+	host := listener.Addr().String()
+	e := &tokenEndpoint{url: "http://" + host + path, host: host, profile: profile, messages: messages}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+path, e.give)
 	e.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10}
@@ -69,12 +71,18 @@ func openTokenEndpoint(profile string, messages io.Writer) (*tokenEndpoint, erro
 
 func (e *tokenEndpoint) close() { _ = e.server.Close() }
 
+// give answers the program. A page in a browser, which may have a name that leads to loopback, gets nothing
+// even if it was told the path.
 func (e *tokenEndpoint) give(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	if r.Host != e.host || r.Header.Get("Origin") != "" {
+		http.Error(w, "this is for the program that it was opened for", http.StatusForbidden)
+		return
+	}
 	given, err := e.take(r.Context())
 	if err != nil {
 		// Programs show the status and no more of such an answer.
-		fmt.Fprintln(e.messages, "shiftgrant: the program asked for a token:", err)
+		fmt.Fprintln(e.messages, "shiftgrant: the program asked for a token:", printableLines(err.Error()))
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}

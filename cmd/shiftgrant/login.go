@@ -88,7 +88,7 @@ func inWarehouse(name string) string {
 	if name == "" {
 		return ""
 	}
-	return ", for the warehouse " + name
+	return ", for the warehouse " + printable(name)
 }
 
 // signedIn is what a sign-in gave.
@@ -169,6 +169,17 @@ func keepLogin(ctx context.Context, options loginOptions, scopes []string, in si
 
 // printable shows text of somebody else on a terminal, where it must not give orders.
 func printable(text string) string { return strings.Map(printableCharacter, text) }
+
+// printableLines is for text of several lines, such as an error: parts of it are Redshift's words, which
+// quote what somebody put into a table.
+func printableLines(text string) string { return strings.Map(printableInLines, text) }
+
+func printableInLines(r rune) rune {
+	if r == '\n' || r == '\t' {
+		return r
+	}
+	return printableCharacter(r)
+}
 
 func printableCharacter(r rune) rune {
 	if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {

@@ -26,7 +26,7 @@ func run() int {
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		var program *programError
 		if !errors.As(err, &program) { // which has said why by itself
-			fmt.Fprintln(os.Stderr, "shiftgrant:", explainInterrupt(ctx, err))
+			fmt.Fprintln(os.Stderr, "shiftgrant:", printableLines(explainInterrupt(ctx, err).Error()))
 		}
 		return exitCode(err)
 	}

@@ -18,12 +18,7 @@ import (
 func copyResult(out io.Writer, response *http.Response, format string, progress *progress) (resultEnd, error) {
 	last := &lastLine{}
 	if isTerminal(out) {
-		harmless := transform.NewWriter(out, runes.Map(func(r rune) rune {
-			if r == '\n' || r == '\t' {
-				return r
-			}
-			return printableCharacter(r)
-		}))
+		harmless := transform.NewWriter(out, runes.Map(printableInLines))
 		defer func() { _ = harmless.Close() }() // what is left is part of a character
 		out = harmless
 	}

@@ -80,7 +80,7 @@ func checkCenter(ctx context.Context, v *visit) finding {
 	}
 	access := v.fetch(ctx)
 	if access == nil || strings.HasPrefix(access.Step, "assume ") {
-		return whole("Identity Center knows %s", v.person.email)
+		return whole("Identity Center knows %s", oneLine(v.person.email))
 	}
 	fault := oneLine(innermost(access))
 	_, network := errors.AsType[*url.Error](access)

@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
 	"github.com/shiftgrant/shiftgrant/redshift"
@@ -231,7 +232,7 @@ func (e *examination) try(ctx context.Context, v *visit, l Link) Result {
 		values := v.values()
 		maps.Copy(values, f.values)
 		c := l.cause(f.cause)
-		result.Found, result.Mend = fill(c.What, values), fill(c.Remedy, values)
+		result.Found, result.Mend = fill(c.What, values), fill(c.Remedy, forPasting(values))
 	}
 	return result
 }
@@ -308,11 +309,32 @@ func fill(text string, values map[string]string) string {
 	return text
 }
 
-// oneLine keeps what came from outside from writing lines, or commands for a terminal, of its own.
+// chosenByOthers are values that are not the operator's: a person has chosen their e-mail address, and
+// said is what a server answered.
+var chosenByOthers = []string{"email", "said"}
+
+// forPasting makes values fit for a remedy, whose commands are there to be pasted. One that a shell or SQL
+// could take for more than a name is left to the reader, who has it in the line above.
+func forPasting(values map[string]string) map[string]string {
+	values = maps.Clone(values)
+	for _, name := range chosenByOthers {
+		if strings.ContainsFunc(values[name], isNoPartOfAName) {
+			values[name] = "…"
+		}
+	}
+	return values
+}
+
+func isNoPartOfAName(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("+-.:/@_%=,", r)
+}
+
+// oneLine keeps what came from outside from writing lines, or commands for a terminal, of its own, and
+// from turning text around.
 func oneLine(text string) string {
 	const limit = 600
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
 			return ' '
 		}
 		return r

@@ -75,7 +75,7 @@ func checkCurrentUser(ctx context.Context, v *visit) finding {
 	case v.warehouse.Identity.Shared():
 		return weak("everybody", nil, "said", oneLine(user))
 	case user == v.config.As || v.person.email != "" && strings.HasSuffix(user, ":"+v.person.email):
-		return whole("%s", user)
+		return whole("%s", oneLine(user))
 	case v.warehouse.Workgroup != "" && v.warehouse.Identity.HasPassword():
 		return weak("shared", nil, "said", oneLine(user))
 	}
@@ -115,20 +115,24 @@ func (r right) harmless() bool {
 	return r.what == "create temporary tables in" || r.what == "create objects in schema" && r.on == "public"
 }
 
-// revoke is what takes the right away.
+// revoke is what takes the right away. Whoever made the schema has chosen its name.
 func (r right) revoke(user string) string {
+	on, from := identifier(r.on), identifier(user)
 	switch {
 	case r.what == "create temporary tables in":
-		return fmt.Sprintf("REVOKE TEMP ON DATABASE %q FROM PUBLIC;", r.on)
+		return "REVOKE TEMP ON DATABASE " + on + " FROM PUBLIC;"
 	case r.what == "create schemas in":
-		return fmt.Sprintf("REVOKE CREATE ON DATABASE %q FROM %q;", r.on, user)
+		return "REVOKE CREATE ON DATABASE " + on + " FROM " + from + ";"
 	case r.what == "create objects in schema" && r.on == "public":
 		return `REVOKE CREATE ON SCHEMA public FROM PUBLIC;`
 	case r.what == "create objects in schema":
-		return fmt.Sprintf("REVOKE CREATE ON SCHEMA %q FROM %q;", r.on, user)
+		return "REVOKE CREATE ON SCHEMA " + on + " FROM " + from + ";"
 	}
-	return fmt.Sprintf("REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %q FROM %q;", r.on, user)
+	return "REVOKE INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + on + " FROM " + from + ";"
 }
+
+// identifier quotes a name for SQL.
+func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // checkReadOnly looks at the four walls: the user's own rights, one statement a call, the read-only
 // transaction, and the classification of statements. The second and the last are the gateway's and

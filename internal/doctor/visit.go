@@ -154,7 +154,7 @@ func (v *visit) addIdentity(values map[string]string) {
 	values["role_name"], values["account"] = nameOf(role), v.warehouse.Identity.Owner().AccountID
 	values["host"], values["port"] = hostAndPort(w.Host)
 	values["sts"], values["oidc"] = v.stsEndpoint(), v.oidcEndpoint()
-	values["chain"], values["email"] = i.Chain, v.person.email
+	values["chain"], values["email"] = i.Chain, oneLine(v.person.email)
 	values["application"], values["instance"] = i.Application, instanceOf(i.Application)
 	values["secret"] = i.SecretARN
 	values["password_kept"] = "where `identity.password` of warehouse " + w.Name + " points to"

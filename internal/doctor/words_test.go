@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,5 +136,34 @@ func TestWordsFromOutsideStayOnOneLine(t *testing.T) {
 	t.Parallel()
 	if got := oneLine("a\nb\x1b[2Jc"); got != "a b [2Jc" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A remedy is pasted into a shell, or into SQL, by somebody who may do everything there. Who chose their
+// e-mail address, or made a schema, must not choose what is run.
+func TestNobodyElseWritesInARemedy(t *testing.T) {
+	t.Parallel()
+	address := "x'`id`'@example.com" // RFC 5322 allows it
+	for _, l := range WarehouseLinks() {
+		for _, c := range l.Causes {
+			for _, name := range []string{"fault", "walls", "rights", "step"} {
+				if strings.Contains(c.Remedy, "{"+name+"}") {
+					t.Errorf("%s, %s: the remedy has {%s}, which comes from elsewhere", l.Name, c.Name, name)
+				}
+			}
+			mend := fill(c.Remedy, forPasting(map[string]string{"email": address, "said": `ann"; DROP TABLE t; --`}))
+			if strings.Contains(mend, "id`'") || strings.Contains(mend, "DROP") {
+				t.Errorf("%s, %s: %s", l.Name, c.Name, mend)
+			}
+		}
+	}
+	if got := forPasting(map[string]string{"email": "ann+x@example.com", "said": "awsidc:ann@example.com"}); got["email"] != "ann+x@example.com" || got["said"] != "awsidc:ann@example.com" {
+		t.Errorf("names are left out: %v", got)
+	}
+	if got, want := (right{"create objects in schema", `s"; DROP TABLE t; --`}).revoke("ann"), `REVOKE CREATE ON SCHEMA "s""; DROP TABLE t; --" FROM "ann";`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := oneLine("a\x1b[2J\u009b2J\u202eb"), "a [2J 2J b"; got != want {
+		t.Errorf("%q on a terminal, want %q", got, want)
 	}
 }

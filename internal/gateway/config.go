@@ -452,13 +452,18 @@ func (c *Config) checkWarehouses() error {
 			{".data_api_endpoint", warehouse.DataAPIEndpoint},
 			{".redshift_endpoint", warehouse.PasswordsFrom},
 		} {
-			if endpoint.url == "" {
-				continue
-			}
-			if u, err := url.Parse(endpoint.url); err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u) {
-				return &keyError{path + endpoint.key, "not an https URL (http is for localhost only)"}
+			if err := checkEndpoint(path+endpoint.key, endpoint.url); err != nil {
+				return err
 			}
 		}
+	}
+	return c.checkHandedOut()
+}
+
+// checkEndpoint refuses an address on the way to which anybody could read what is sent, or answer it.
+func checkEndpoint(path, endpoint string) error {
+	if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u)) {
+		return &keyError{path, "not an https URL (http is for localhost only)"}
 	}
 	return nil
 }

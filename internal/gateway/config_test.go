@@ -145,6 +145,12 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		{"a shared password for people", ownRole, "      chain: secret\n      secret_arn: arn:aws:secretsmanager:eu-central-1:1:secret:s\n    host: h\n    credentials: [database]", ":", "everybody has the same password"},
 		{"a person's Entra token for tools", ownRole, "      chain: entra\n    host: h\n    credentials: [database]", ":", "let tools sign in to Entra ID"},
 		{"AWS keys without people's role", ownRole, "      chain: identity_center\n    host: h\n    credentials: [aws, database]", ":", "give those too, or leave aws out"},
+		{
+			"assertions for people that a role would take", "apps:\n",
+			"  - {name: hr, region: eu-central-1, workgroup: hr, host: h, database: dev, credentials: [database], identity: {chain: identity_center}}\napps:\n",
+			":15:", "identity.audience: give another one, here and in Identity Center",
+		},
+		{"KMS without TLS", "data:", "keys: {kms: {key: 'arn:aws:kms:eu-central-1:1:key/k', endpoint: 'http://kms.example'}}\ndata:", ":2:", "keys.kms.endpoint: not an https URL"},
 		{"endpoint without TLS", "    database: dev", "    database: dev\n    data_api_endpoint: http://api.example", ":13:", "not an https URL"},
 		{"unknown result format", "    database: dev", "    database: dev\n    result_format: xml", ":13:", "csv, json"},
 
@@ -176,6 +182,15 @@ func TestConfigurationErrorsNameLineAndRemedy(t *testing.T) {
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows the secret: %v", c.name, err)
 		}
+	}
+}
+
+// What opens one warehouse alone may be handed out beside another that trusts this gateway.
+func TestAssertionsForPeopleHaveAnAudienceOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	center := "  - {name: hr, region: eu-central-1, workgroup: hr, host: h, database: dev, credentials: [database], identity: {chain: identity_center, audience: hr}}\napps:\n"
+	if _, err := gateway.ReadConfig(write(t, strings.Replace(good, "apps:\n", center, 1))); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -101,3 +101,26 @@ func (w *Warehouse) checkCredentials(path string) error {
 	}
 	return nil
 }
+
+// handsOutAssertions reports whether people can take assertions about themselves out of the gateway.
+func (w *Warehouse) handsOutAssertions() bool {
+	return w.Identity.Centered() && w.Identity.Login == loginAssertion && slices.Contains(w.Credentials, credentials.Database)
+}
+
+// checkHandedOut keeps what people take out for one warehouse from opening another: a role that trusts
+// assertions for the same audience could be assumed with it, without the gateway.
+func (c *Config) checkHandedOut() error {
+	for i := range c.Warehouses {
+		given := &c.Warehouses[i]
+		for _, other := range c.Warehouses {
+			trusts := other.Identity.Chain == "web_identity" && other.Identity.Assertion == assertionGateway
+			if given.handsOutAssertions() && trusts && other.Identity.Audience == given.Identity.Audience {
+				return &keyError{
+					fmt.Sprintf("$.warehouses[%d].identity.audience", i),
+					"give another one, here and in Identity Center: credentials has database, and with the assertion that people get by it they could assume the role of the warehouse " + other.Name + ", which takes this audience too",
+				}
+			}
+		}
+	}
+	return nil
+}

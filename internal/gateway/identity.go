@@ -241,6 +241,11 @@ func (c *connector) assert(ctx context.Context, subject identity.Subject) (secre
 	})
 }
 
+// assertSelf signs an assertion about the gateway, which goes on from there into roles of people.
+func (c *connector) assertSelf(ctx context.Context, subject identity.Subject) (secret.Text, error) {
+	return c.tenant.issuer.Assertion(ctx, issuer.Subject{ID: subject.ID, Audience: c.config.Identity.Audience, Unnamed: true})
+}
+
 // errOnlyRunning says that a way cannot be gone without a gateway that people have signed in to.
 var errOnlyRunning = errors.New("the token is the person's own, and only a gateway that runs has it")
 

@@ -52,6 +52,10 @@ func TestPresetsFillAndRefuse(t *testing.T) {
 		"google for all, by half a name": {
 			"preset: google, issuer: 'https://accounts.google.com', client_id: x, companies: [any], database_user: {local_part: true}", "database_user.local_part: leave it out",
 		},
+		"google for two, by half a name": {
+			"preset: google, issuer: 'https://accounts.google.com', client_id: x, companies: [example.com, example.org], database_user: {local_part: true}", "whose ann signs in first",
+		},
+		"google, unknown":               {"issuer: 'https://accounts.google.com', client_id: x, database_user: {claim: email}", "preset: write google"},
 		"keycloak":                      {"preset: keycloak, issuer: 'https://sso.example.com/realms/staff', client_id: x", ""},
 		"keycloak without a realm":      {"preset: keycloak, issuer: 'https://sso.example.com', client_id: x", "issuer: at Keycloak this is https://HOST/realms/REALM"},
 		"identity center":               {"preset: identity_center, region: eu-central-1, client_id: '" + application + "'", ""},
@@ -59,6 +63,7 @@ func TestPresetsFillAndRefuse(t *testing.T) {
 		"identity center, no ARN":       {"preset: identity_center, region: eu-central-1, client_id: x", "client_id: not the ARN"},
 		"identity center of another":    {"preset: identity_center, region: eu-central-1, client_id: '" + application + "', issuer: 'https://identitycenter.amazonaws.com/ssoins-1'", "issuer: leave it out"},
 		"identity center with a secret": {"preset: identity_center, region: eu-central-1, client_id: '" + application + "', client_secret: file:SECRET", "client_secret: leave it out"},
+		"identity center without TLS":   {"preset: identity_center, region: eu-central-1, client_id: '" + application + "', identitystore_endpoint: 'http://store.example'", "identitystore_endpoint: not an https URL"},
 		"another's region":              {"preset: okta, issuer: 'https://example.okta.com', client_id: x, region: eu-central-1", "region: this is for preset: identity_center"},
 		"entra for many, unknown":       {"issuer: 'https://login.microsoftonline.com/organizations/v2.0', client_id: x", "preset: write entra"},
 		"a preset that there is none":   {"preset: auth0, issuer: 'https://example.auth0.com', client_id: x", "preset: write one of: generic, cognito, okta, entra, google, keycloak, identity_center"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,6 +46,11 @@ func (k *Keys) check() error {
 			return &keyError{"$.keys.kms.key", err.Error()}
 		}
 	}
+	for key, endpoint := range map[string]string{"endpoint": k.KMS.Endpoint, "sts_endpoint": k.KMS.STSEndpoint} {
+		if err := checkEndpoint("$.keys.kms."+key, endpoint); err != nil {
+			return err
+		}
+	}
 	if k.IssuerRotateEvery != 0 && time.Duration(k.IssuerRotateEvery) < issuer.MinimumTurn {
 		return &keyError{"$.keys.issuer_rotate_every", "a key is published for days before it signs: give a week (168h) or more, or leave it out"}
 	}
@@ -79,12 +83,10 @@ func (s SigningKMS) check(path string, before []SigningKMS) error {
 	case slices.ContainsFunc(before, func(b SigningKMS) bool { return b.From == s.From }):
 		return &keyError{path + ".from", "another key begins at the same time"}
 	}
-	for key, endpoint := range map[string]string{".endpoint": s.Endpoint, ".sts_endpoint": s.STSEndpoint} {
-		if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u)) {
-			return &keyError{path + key, "not an https URL (http is for localhost only)"}
-		}
+	if err := checkEndpoint(path+".endpoint", s.Endpoint); err != nil {
+		return err
 	}
-	return nil
+	return checkEndpoint(path+".sts_endpoint", s.STSEndpoint)
 }
 
 // openKey makes the client of a key in AWS KMS, with the gateway's own AWS credentials.

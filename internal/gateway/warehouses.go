@@ -135,7 +135,7 @@ const GatewaySubject = "shiftgrant-gateway"
 func (c *connector) ownKeys() (identity.Provider, error) {
 	if role := c.config.Identity.GatewayRoleARN; role != "" {
 		chain, err := identity.NewWebIdentity(identity.WebIdentityConfig{
-			RoleARN: role, Region: c.config.Region, Endpoint: c.config.Identity.STSEndpoint, Audience: c.config.Identity.Audience, Now: c.tenant.now, Assert: c.assert,
+			RoleARN: role, Region: c.config.Region, Endpoint: c.config.Identity.STSEndpoint, Audience: c.config.Identity.Audience, Now: c.tenant.now, Assert: c.assertSelf,
 		})
 		if err != nil {
 			return nil, err

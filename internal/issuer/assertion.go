@@ -25,6 +25,9 @@ type Subject struct {
 	Email        string        // "" where not known
 	DatabaseUser string        // who the person is in Redshift; "" leaves the session tag out
 	Lifetime     time.Duration // 0: MaxAssertionLifetime
+	// Unnamed leaves the source identity out. AWS carries it on into each role that is assumed from the
+	// session, and refuses where that role's trust does not allow sts:SetSourceIdentity.
+	Unnamed bool
 }
 
 // assertionClaims are what AWS STS reads (IAM user guide, "Passing session tags using
@@ -40,7 +43,7 @@ type assertionClaims struct {
 	ID             string   `json:"jti"`
 	Email          string   `json:"email,omitempty"`
 	Tags           *awsTags `json:"https://aws.amazon.com/tags,omitempty"`
-	SourceIdentity string   `json:"https://aws.amazon.com/source_identity"`
+	SourceIdentity string   `json:"https://aws.amazon.com/source_identity,omitempty"`
 }
 
 type awsTags struct {
@@ -89,7 +92,10 @@ func (s Subject) claims(issuer string, now time.Time) assertionClaims {
 	claims := assertionClaims{
 		Issuer: issuer, Subject: s.ID, Audience: s.Audience,
 		IssuedAt: now.Unix(), NotBefore: now.Add(-earlier).Unix(), Expires: now.Add(lifetime).Unix(),
-		ID: newTokenID(), Email: s.Email, SourceIdentity: s.sourceIdentity(),
+		ID: newTokenID(), Email: s.Email,
+	}
+	if !s.Unnamed {
+		claims.SourceIdentity = s.sourceIdentity()
 	}
 	if s.DatabaseUser != "" {
 		claims.Tags = &awsTags{

@@ -111,6 +111,13 @@ func TestAssertionLeavesOutWhatIsNotKnown(t *testing.T) {
 	if name, _ := claims["https://aws.amazon.com/source_identity"].(string); !sourceIdentities.MatchString(name) || strings.Contains(name, "per") {
 		t.Errorf("source identity %q, want a hash", name)
 	}
+	unnamed, err := i.Assertion(t.Context(), Subject{ID: "gateway", Audience: audience, Unnamed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, found := verify(t, i, unnamed)["https://aws.amazon.com/source_identity"]; found {
+		t.Errorf("an assertion without a source identity has %v", name)
+	}
 	if life := claims["exp"].(float64) - claims["iat"].(float64); life != 60 {
 		t.Errorf("life %v", life)
 	}

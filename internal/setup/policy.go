@@ -92,7 +92,7 @@ func (p *Plan) webIdentityTrust(provider Provider, subject string) Policy {
 	actions := []string{"sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"}
 	if subject != "" {
 		condition[name+":sub"] = subject
-		actions = []string{"sts:AssumeRoleWithWebIdentity", "sts:SetSourceIdentity"}
+		actions = []string{"sts:AssumeRoleWithWebIdentity"}
 	}
 	return Allow(Statement{
 		Principal: map[string]any{"Federated": p.arn("iam", "", "oidc-provider/"+name)}, Action: actions,

@@ -112,8 +112,9 @@ var (
 )
 
 // names are what can be a schema, a group or a user without any harm: SQL quotes the rest, but a control
-// character in a script is no name that somebody meant.
-var names = regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,127}$`)
+// character, or one that breaks or turns a line, is in no name that somebody meant, and would show people
+// who read a script another one than they run.
+var names = regexp.MustCompile(`^[^\p{Cc}\p{Zl}\p{Zp}\x{061c}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2066}-\x{2069}]{1,127}$`)
 
 // plain are paths that mean the same in a shell, in a text between quotes and in a comment. Others are left
 // out of the commands that are printed: whoever has one knows how to write it.
@@ -141,6 +142,9 @@ func New(o Options) (*Plan, error) {
 	if name := o.Config.TenantName(); name != grant.DefaultTenant {
 		p.Tenant = name
 	}
+	if !issuers.MatchString(p.Issuer) {
+		return nil, fmt.Errorf("issuer: %q is not a URL that AWS would take", p.Issuer)
+	}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -164,6 +168,10 @@ var (
 	roles      = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
 	secrets    = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@-]{1,512}$`)
 	tokens     = regexp.MustCompile(`^[\w.:/@+-]{1,255}$`) // audiences, external ids, namespaces
+
+	applications = regexp.MustCompile(`^arn:aws[a-z-]*:sso::[0-9]{12}:application/[\w/-]{1,128}$`)
+	// issuers stand in scripts and in comments. A URL can have more in it, and a shell makes something of it.
+	issuers = regexp.MustCompile(`^https?://[A-Za-z0-9.:-]+(/[\w.~%@:+-]+)*/?$`)
 )
 
 // check refuses names that AWS does not know.
@@ -182,6 +190,7 @@ func (p *Plan) check() error {
 		{"identity.people_role_arn", i.PeopleRoleARN, roles},
 		{"identity.gateway_role_arn", i.GatewayRoleARN, roles},
 		{"identity.secret_arn", i.SecretARN, secrets},
+		{"identity.application", i.Application, applications},
 		{"identity.audience", i.Audience, tokens},
 		{"identity.external_id", i.ExternalID, tokens},
 		{"identity.namespace", i.Namespace, tokens},
@@ -290,8 +299,8 @@ func (p *Plan) believed(config *gateway.Config) (*Provider, error) {
 func (p *Plan) provider(issuer, audience string) (*Provider, error) {
 	u, err := url.Parse(issuer)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the issuer %s is not a URL", issuer)
+	case err != nil || !issuers.MatchString(issuer):
+		return nil, fmt.Errorf("the issuer %q is not a URL that AWS would take", issuer)
 	case u.Port() != "" && !isLoopback(u):
 		return nil, fmt.Errorf("the issuer %s has a port, and IAM takes no issuer with one: serve it on port 443", issuer)
 	}

@@ -192,6 +192,20 @@ func TestCommandsAreWholeWhateverTheNames(t *testing.T) {
 	}
 }
 
+// Whoever else is on the machine sees what a command is called with.
+func TestNoPasswordIsOnACommandLine(t *testing.T) {
+	t.Parallel()
+	var script strings.Builder
+	if err := planOf(t, "secret").Write(&script, setup.CLI); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(script.String()) {
+		if strings.Contains(line, "$password") && strings.Contains(line, "aws ") {
+			t.Errorf("a program is called with the password: %s", line)
+		}
+	}
+}
+
 // readByShell has a shell run a script with an aws that only says what it was called with. Each word is on
 // a line of its own, so that a policy that falls apart is seen.
 func readByShell(t *testing.T, script string) {
@@ -208,6 +222,7 @@ case "$*" in
 *get-caller-identity*) echo 123456789012 ;;
 *get-role\ *Role.Arn*) echo arn:aws:iam::123456789012:role/shiftgrant-redshift ;;
 *list-instances*) echo arn:aws:sso:::instance/ssoins-0000 ;;
+*describe-trusted-token-issuer*) echo https://grants.example.com ;;
 *list-*|*describe-redshift-idc-applications*\|*) echo None ;;
 *) echo something ;;
 esac
@@ -319,7 +334,7 @@ func TestDocumentsAreLeast(t *testing.T) {
 		},
 		{
 			"the gateway itself", center.GatewayTrust,
-			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity","sts:SetSourceIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway","grants.example.com:sub":"shiftgrant-gateway"}}}]}`,
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/grants.example.com"},"Action":["sts:AssumeRoleWithWebIdentity"],"Condition":{"StringEquals":{"grants.example.com:aud":"redshift-gateway","grants.example.com:sub":"shiftgrant-gateway"}}}]}`,
 		},
 		{
 			"an application's actor", center.Actor,
@@ -357,6 +372,15 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		{"a line in a name", web, func(o *setup.Options) { o.Schemas = []string{"a\nb"} }, "no name"},
 		{"a cluster that AWS would not have", strings.Replace(web, "sales-prod", "'sales; rm'", 1), nil, "cluster of warehouse sales"},
 		{"a region that is none", web, func(o *setup.Options) { o.Config.Warehouses[0].Region = "x$(id)" }, "region of warehouse sales"},
+		{"a name that turns the line around", web, func(o *setup.Options) { o.People = []string{"ann\u202e"} }, "no name"},
+		{"a name with another line", web, func(o *setup.Options) { o.Groups = []string{"a\u2028b"} }, "no name"},
+		{"a name with a terminal's commands", web, func(o *setup.Options) { o.Config.Warehouses[0].Database = "dev\u009b2J" }, "database of warehouse sales"},
+		{"an issuer that a shell would run", web, func(o *setup.Options) { o.Config.Issuer = "https://$(id).example.com" }, "not a URL that AWS would take"},
+		{"an upstream's that a shell would run", strings.Replace(web, "{role_arn", "{assertion: upstream, role_arn", 1), func(o *setup.Options) { o.Config.Upstreams[0].Issuer = "https://idp.example.com/`id`" }, "not a URL that AWS would take"},
+		{"an application that ends its quotes", role, func(o *setup.Options) {
+			o.Principal = "arn:aws:iam::123456789012:role/g"
+			o.Config.Warehouses[0].Identity.Application = "arn:aws:sso::1:application/a' b"
+		}, "identity.application"},
 		{"an issuer with a port", web, func(o *setup.Options) { o.Config.Issuer = "https://grants.example.com:8443" }, "has a port"},
 		{"an issuer with a port, for the gateway itself", strings.Replace(role, "{chain: role,", "{chain: role, gateway_role_arn: 'arn:aws:iam::123456789012:role/g',", 1), func(o *setup.Options) { o.Config.Issuer = "https://grants.example.com:8443" }, "has a port"},
 	} {

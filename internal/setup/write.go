@@ -36,6 +36,16 @@ var templateOf = map[Format]string{
 // ErrNothing says that a chain needs nothing of this kind.
 var ErrNothing = errors.New("nothing is made in AWS for this chain: `--as sql` is all")
 
+// ErrNoExternalID says that a gateway of another account would be trusted whomever it acts for.
+var ErrNoExternalID = errors.New("the gateway is of another AWS account than the role, and whoever may have it use a role could name this one: make up a text for this warehouse's owner alone (`openssl rand -hex 16`), and configure it as identity.external_id")
+
+// forAnybodysWarehouse is the confused deputy (IAM user guide): a role that trusts a gateway elsewhere, and
+// does not ask it for whose warehouse it comes.
+func (p *Plan) forAnybodysWarehouse() bool {
+	i := p.Warehouse.Identity
+	return i.Chain == "role" && i.ExternalID == "" && accountOf(p.Principal) != p.Account
+}
+
 // Write writes what makes the plan, with how to remove it at its end.
 func (p *Plan) Write(w io.Writer, format Format) error { return p.write(w, format, "make") }
 
@@ -50,6 +60,8 @@ func (p *Plan) write(w io.Writer, format Format, part string) error {
 		return errors.New(p.SQL.Missing)
 	case format != Statements && format != Overview && len(p.Roles) == 0 && p.Center == nil && p.Secret == nil:
 		return ErrNothing
+	case format != Statements && format != Overview && part == "make" && p.forAnybodysWarehouse():
+		return ErrNoExternalID
 	}
 	t, err := template.New("").Funcs(functions).ParseFS(files, "templates/"+templateOf[format]+".tmpl")
 	if err != nil {

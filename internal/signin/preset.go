@@ -135,6 +135,9 @@ func (p Preset) Check(u Upstream) *Fault {
 	if p.Company != "tid" && strings.HasPrefix(u.Issuer, "https://login.microsoftonline.com/") && ManyTenants(u.Issuer) {
 		return &Fault{"preset", "write entra: at this address the people of all tenants sign in, and each tenant is an issuer of its own"}
 	}
+	if p.Company != "hd" && u.Issuer == "https://accounts.google.com" {
+		return &Fault{"preset", "write google: at this address everybody's people sign in, and somebody has to say whose are let in"}
+	}
 	if p.Issuer != nil && !onLoopback(u.Issuer) && !p.Issuer.MatchString(u.Issuer) {
 		return &Fault{"issuer", "at " + p.Title + " this is " + p.IssuerIs}
 	}
@@ -176,8 +179,8 @@ func (p Preset) checkCompanies(u Upstream) *Fault {
 		return &Fault{"companies", "people of every company can sign in there: list whose are let in (" + such + "), or write [" + AnyCompany + "]"}
 	case everybody && len(u.Companies) > 1:
 		return &Fault{"companies", "write [" + AnyCompany + "] alone, or the list without it"}
-	case everybody && u.DatabaseUser.LocalPart:
-		return &Fault{"database_user.local_part", "leave it out with companies: [" + AnyCompany + "]: an ann of any company would become your ann"}
+	case (everybody || len(u.Companies) > 1) && u.DatabaseUser.LocalPart:
+		return &Fault{"database_user.local_part", "leave it out where more than one company is let in: whose ann signs in first would become the ann of all"}
 	case everybody && p.Company == "tid" && u.DatabaseUser.Claim == "":
 		return &Fault{"database_user.claim", "name it with companies: [" + AnyCompany + "]: every tenant fills in preferred_username by itself"}
 	}

@@ -154,7 +154,7 @@ func (s *Server) assumeRole(r *http.Request, body []byte, f form) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := target.admits(callerRequest(caller, session, external, sourceIdentity, tags), "sts:AssumeRole", len(tags) > 0, sourceIdentity != ""); err != nil {
+	if err := target.admits(callerRequest(caller, session, external, sourceIdentity, tags), "sts:AssumeRole", len(tags) > 0, sourceIdentity != "" || caller.SourceIdentity != ""); err != nil {
 		return nil, err
 	}
 	if withContext && !target.trust.permits("sts:SetContext", callerRequest(caller, session, external, sourceIdentity, tags)) {

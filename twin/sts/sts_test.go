@@ -804,6 +804,31 @@ func TestASessionCanAssumeTheNextRole(t *testing.T) {
 	}
 }
 
+// Who carries a source identity needs the next role to let it in, too; who has none does not.
+func TestASourceIdentityHasToBeLetIntoTheNextRole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, usualPolicy)
+	plain := "arn:aws:iam::" + account + ":role/plain"
+	if err := w.sts.PutRole(sts.Role{Name: "plain", ID: "AROAPLAIN", TrustPolicy: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + roleARN + `"},"Action":"sts:AssumeRole"}}`}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"alice": "403 AccessDenied", "": "200"} {
+		claims := w.claims()
+		if name != "" {
+			claims[whoName] = name
+		}
+		first := w.call(t, form(w.token(t, claims)).Encode(), nil).WebIdentity
+		caller, found := w.registry.Find(first.AccessKeyID)
+		if !found {
+			t.Fatal("no first session")
+		}
+		assume := url.Values{"Action": {"AssumeRole"}, "Version": {"2011-06-15"}, "RoleArn": {plain}, "RoleSessionName": {"next"}}
+		if got := w.call(t, assume.Encode(), &caller); got.outcome() != want {
+			t.Errorf("with source identity %q: %s (%s), want %s", name, got.outcome(), got.Message, want)
+		}
+	}
+}
+
 func TestOtherWaysToAskAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, usualPolicy)

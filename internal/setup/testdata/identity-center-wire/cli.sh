@@ -36,6 +36,8 @@ issuer=$(center sso-admin list-trusted-token-issuers --instance-arn "$instance" 
 [ "$issuer" != None ] || issuer=$(center sso-admin create-trusted-token-issuer --instance-arn "$instance" --name shiftgrant-grants-example-com \
   --trusted-token-issuer-type OIDC_JWT --query TrustedTokenIssuerArn --output text --trusted-token-issuer-configuration \
   '{"OidcJwtConfiguration":{"ClaimAttributePath":"email","IdentityStoreAttributePath":"emails.value","IssuerUrl":"https://grants.example.com","JwksRetrievalOption":"OPEN_ID_DISCOVERY"}}')
+of=$(center sso-admin describe-trusted-token-issuer --trusted-token-issuer-arn "$issuer" --query TrustedTokenIssuerConfiguration.OidcJwtConfiguration.IssuerUrl --output text)
+[ "$of" = 'https://grants.example.com' ] || { echo "the trusted token issuer shiftgrant-grants-example-com is of $of, which is somebody else: rename it" >&2; exit 1; }
 
 # Redshift's own application in Identity Center, which takes the assertions on the warehouse's port.
 redshift_role=$(warehouse iam get-role --role-name shiftgrant-redshift --query Role.Arn --output text)

@@ -44,7 +44,7 @@ warehouse iam put-role-policy --role-name shiftgrant-redshift --policy-name iden
 
 # The gateway itself.
 trust='{"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/grants.example.com"}, "Action": ["sts:AssumeRoleWithWebIdentity", "sts:SetSourceIdentity"], "Condition": {"StringEquals": {"grants.example.com:aud": "redshift-gateway", "grants.example.com:sub": "shiftgrant-gateway"}}}
+  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/grants.example.com"}, "Action": ["sts:AssumeRoleWithWebIdentity"], "Condition": {"StringEquals": {"grants.example.com:aud": "redshift-gateway", "grants.example.com:sub": "shiftgrant-gateway"}}}
 ]}'
 warehouse iam get-role --role-name shiftgrant-gateway >/dev/null 2>&1 ||
   again warehouse iam create-role --role-name shiftgrant-gateway --max-session-duration 3600 --assume-role-policy-document "$trust" >/dev/null
@@ -69,6 +69,8 @@ issuer=$(center sso-admin list-trusted-token-issuers --instance-arn "$instance" 
 [ "$issuer" != None ] || issuer=$(center sso-admin create-trusted-token-issuer --instance-arn "$instance" --name shiftgrant-grants-example-com \
   --trusted-token-issuer-type OIDC_JWT --query TrustedTokenIssuerArn --output text --trusted-token-issuer-configuration \
   '{"OidcJwtConfiguration":{"ClaimAttributePath":"email","IdentityStoreAttributePath":"emails.value","IssuerUrl":"https://grants.example.com","JwksRetrievalOption":"OPEN_ID_DISCOVERY"}}')
+of=$(center sso-admin describe-trusted-token-issuer --trusted-token-issuer-arn "$issuer" --query TrustedTokenIssuerConfiguration.OidcJwtConfiguration.IssuerUrl --output text)
+[ "$of" = 'https://grants.example.com' ] || { echo "the trusted token issuer shiftgrant-grants-example-com is of $of, which is somebody else: rename it" >&2; exit 1; }
 
 # Redshift's own application in Identity Center, which takes the assertions on the warehouse's port.
 redshift_role=$(warehouse iam get-role --role-name shiftgrant-redshift --query Role.Arn --output text)

@@ -25,7 +25,7 @@ aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn
 
 # The gateway itself.
 trust='{"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/grants.example.com"}, "Action": ["sts:AssumeRoleWithWebIdentity", "sts:SetSourceIdentity"], "Condition": {"StringEquals": {"grants.example.com:aud": "redshift-gateway", "grants.example.com:sub": "shiftgrant-gateway"}}}
+  {"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/grants.example.com"}, "Action": ["sts:AssumeRoleWithWebIdentity"], "Condition": {"StringEquals": {"grants.example.com:aud": "redshift-gateway", "grants.example.com:sub": "shiftgrant-gateway"}}}
 ]}'
 aws iam get-role --role-name shiftgrant-gateway >/dev/null 2>&1 ||
   again aws iam create-role --role-name shiftgrant-gateway --max-session-duration 3600 --assume-role-policy-document "$trust" >/dev/null
@@ -39,7 +39,9 @@ aws iam put-role-policy --role-name shiftgrant-gateway --policy-name shiftgrant-
 # The secret with the password of the one database user, if it is not there yet.
 aws secretsmanager describe-secret --secret-id 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:shiftgrant/sales' >/dev/null 2>&1 || {
   password=$(aws secretsmanager get-random-password --password-length 40 --exclude-punctuation --require-each-included-type --query RandomPassword --output text)
-  aws secretsmanager create-secret --name 'shiftgrant/sales' --secret-string '{"username":"shiftgrant","password":"'"$password"'"}' >/dev/null
+  # By standard input: the arguments of a command are for everybody on the machine to see.
+  printf '{"username":"shiftgrant","password":"%s"}' "$password" |
+    aws secretsmanager create-secret --name 'shiftgrant/sales' --secret-string file:///dev/stdin >/dev/null
 }
 
 cat <<END
