@@ -234,7 +234,7 @@ func TestAWSsOwnClientsForNodeUnderstandTheTwin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, refusals := range map[string]int{"identity-center": 55, "account": 58, "redshift": 29} {
+	for name, refusals := range map[string]int{"identity-center": 55, "account": 59, "redshift": 29} {
 		t.Run(name, func(t *testing.T) {
 			var result struct{ Refusals int }
 			script(t, name, person.New("bob", twin.Password), map[string]string{"ENDPOINT": played.URL(), "KEYS": string(written)}, &result)

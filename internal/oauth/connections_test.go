@@ -99,7 +99,7 @@ func TestHomeIsForEverybody(t *testing.T) {
 	if page := read(t, w.request("GET", "/", "", nil)); !strings.Contains(page, issuerURL+"/.well-known/oauth-authorization-server") || !strings.Contains(page, "Sign in") {
 		t.Errorf("signed out:\n%s", page)
 	}
-	if page := read(t, w.request("GET", "/", "alice", nil)); !strings.Contains(page, "1 connected app") {
+	if page := read(t, w.request("GET", "/", "alice", nil)); !strings.Contains(page, "See your connected app<") {
 		t.Errorf("signed in:\n%s", page)
 	}
 	if response := w.request("GET", "/nowhere", "", nil); response.StatusCode != 404 {

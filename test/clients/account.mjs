@@ -37,7 +37,8 @@ const web = policy({
 });
 const made = (await create("npm-web", web, { Description: "of tokens", MaxSessionDuration: 7200, Tags: [{ Key: "made", Value: "by npm" }] })).Role;
 assert.deepEqual([made.Arn, decodeURIComponent(made.AssumeRolePolicyDocument), made.MaxSessionDuration, made.Description], [`arn:aws:iam::${account}:role/npm-web`, web, 7200, "of tokens"]);
-await create("npm-next", policy({ Effect: "Allow", Principal: { AWS: made.Arn }, Action: ["sts:AssumeRole", "sts:TagSession"] }), { MaxSessionDuration: 7200 });
+await create("npm-next", policy({ Effect: "Allow", Principal: { AWS: made.Arn }, Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"] }), { MaxSessionDuration: 7200 });
+await create("npm-sourceless", policy({ Effect: "Allow", Principal: { AWS: made.Arn }, Action: ["sts:AssumeRole", "sts:TagSession"] }));
 await create("npm-partner", policy({ Effect: "Allow", Principal: { AWS: "arn:aws:iam::210987654321:root" }, Action: "sts:AssumeRole", Condition: { StringEquals: { "sts:ExternalId": "npm-id" } } }));
 await refused("a role again", create("npm-web", web), iam.EntityAlreadyExistsException, 409);
 await refused("a policy that is no JSON", create("npm-x", "{"), iam.MalformedPolicyDocumentException);
@@ -113,6 +114,7 @@ assert.equal(chained.SourceIdentity, "bob");
 for (const [what, more, as, expected, status] of [
   ["a chain of more than an hour", { DurationSeconds: 3601 }, undefined, "ValidationError"],
   ["a tag that was passed on", { Tags: [{ Key: "redshiftdbuser", Value: "alice" }] }, undefined, "ValidationError"],
+  ["a role that may not carry the source identity", { RoleArn: `arn:aws:iam::${account}:role/npm-sourceless` }, undefined, "AccessDenied", 403],
   ["another source identity", { SourceIdentity: "alice" }, undefined, "AccessDenied", 403],
   ["a made-up context", { ProvidedContexts: [{ ProviderArn: "arn:aws:iam::aws:contextProvider/IdentityCenter", ContextAssertion: "made up" }] }, undefined, "InvalidContextAssertion"],
   ["a short context", { ProvidedContexts: [{ ProviderArn: "arn:aws:iam::aws:contextProvider/IdentityCenter", ContextAssertion: "abc" }] }, undefined, "ValidationError"],
@@ -191,7 +193,7 @@ await refused("somebody with a wrong key", client(kms.KMSClient, "wrong").send(n
 await refused("a role with a policy", admin.send(new iam.DeleteRoleCommand({ RoleName: "npm-web" })), iam.DeleteConflictException, 409);
 await admin.send(new iam.DeleteRolePolicyCommand(inline));
 await refused("a policy that is gone", admin.send(new iam.GetRolePolicyCommand(inline)), iam.NoSuchEntityException, 404);
-for (const RoleName of ["npm-web", "npm-next", "npm-partner"]) await admin.send(new iam.DeleteRoleCommand({ RoleName }));
+for (const RoleName of ["npm-web", "npm-next", "npm-sourceless", "npm-partner"]) await admin.send(new iam.DeleteRoleCommand({ RoleName }));
 await admin.send(new iam.DeleteOpenIDConnectProviderCommand(named));
 await refused("a provider that is gone", admin.send(new iam.GetOpenIDConnectProviderCommand(named)), iam.NoSuchEntityException, 404);
 await refused("a token of it", web1({}), sts.InvalidIdentityTokenException);
