@@ -23,7 +23,7 @@ import (
 
 // unissued is a token about nobody in the name of the warehouse's upstream. Its signature is noise.
 func (v *visit) unissued() (secret.Text, error) {
-	upstream := v.tokensFrom()
+	upstream := v.gateway.TokensFor(*v.warehouse)
 	now := v.config.Now()
 	header, err := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "kid": stranger})
 	if err != nil {
@@ -74,7 +74,7 @@ func checkFederation(ctx context.Context, v *visit) finding {
 	case strings.Contains(text, "audience"):
 		return broken("audience", &refusal)
 	}
-	return whole("the account knows %s, and refuses a token that it did not issue", v.tokensFrom().Issuer)
+	return whole("the account knows %s, and refuses a token that it did not issue", v.gateway.TokensFor(*v.warehouse).Issuer)
 }
 
 // nativeWords are in what Redshift says where there is no identity provider to ask.

@@ -13,7 +13,7 @@ import (
 // Where no plan can be made, a link before has said what is wrong, or who the gateway is in AWS is not
 // known yet.
 func (v *visit) addPolicies(values map[string]string) {
-	_, name, _ := strings.Cut(v.tokensFrom().Issuer, "://")
+	_, name, _ := strings.Cut(v.gateway.TokensFor(*v.warehouse).Issuer, "://")
 	owner := v.warehouse.Identity.Owner()
 	values["provider_arn"] = arn.ARN{Partition: cmp.Or(owner.Partition, "aws"), Service: "iam", AccountID: owner.AccountID, Resource: "oidc-provider/" + name}.String()
 	options := setup.Options{Config: v.gateway, Warehouse: v.warehouse.Name}

@@ -103,16 +103,6 @@ func (v *visit) prepare() {
 	v.road, v.unbuilt = v.roads.Road(*v.warehouse, subject)
 }
 
-// tokensFrom is the upstream whose tokens the warehouse takes; zero for other chains.
-func (v *visit) tokensFrom() gateway.Upstream {
-	for _, u := range v.gateway.Upstreams {
-		if v.warehouse.Identity.FromUpstream() && u.Name == v.warehouse.Identity.Upstream {
-			return u
-		}
-	}
-	return gateway.Upstream{}
-}
-
 // values are what the texts of the table may name.
 func (v *visit) values() map[string]string {
 	values := map[string]string{"config": v.config.File, "user": v.config.As}
@@ -127,7 +117,7 @@ func (v *visit) values() map[string]string {
 		values["callback"] = v.callback()
 	}
 	if v.warehouse != nil {
-		maps.Copy(values, valuesOf(v.tokensFrom()))
+		maps.Copy(values, valuesOf(v.gateway.TokensFor(*v.warehouse)))
 		v.addIdentity(values)
 		v.addPolicies(values)
 	}

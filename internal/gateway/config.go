@@ -445,25 +445,29 @@ func (c *Config) checkWarehouses() error {
 		if err := oneOf(path+".result_format", warehouse.ResultFormat, "csv", "json"); err != nil {
 			return err
 		}
-		for _, endpoint := range []struct{ key, url string }{
-			{".identity.sts_endpoint", warehouse.Identity.STSEndpoint},
-			{".identity.sso_oidc_endpoint", warehouse.Identity.OIDCEndpoint},
-			{".identity.secretsmanager_endpoint", warehouse.Identity.SecretsEndpoint},
-			{".data_api_endpoint", warehouse.DataAPIEndpoint},
-			{".redshift_endpoint", warehouse.PasswordsFrom},
-		} {
-			if err := checkEndpoint(path+endpoint.key, endpoint.url); err != nil {
-				return err
-			}
+		err := checkEndpoints(
+			endpoint{path + ".identity.sts_endpoint", warehouse.Identity.STSEndpoint},
+			endpoint{path + ".identity.sso_oidc_endpoint", warehouse.Identity.OIDCEndpoint},
+			endpoint{path + ".identity.secretsmanager_endpoint", warehouse.Identity.SecretsEndpoint},
+			endpoint{path + ".data_api_endpoint", warehouse.DataAPIEndpoint},
+			endpoint{path + ".redshift_endpoint", warehouse.PasswordsFrom},
+		)
+		if err != nil {
+			return err
 		}
 	}
 	return c.checkHandedOut()
 }
 
-// checkEndpoint refuses an address on the way to which anybody could read what is sent, or answer it.
-func checkEndpoint(path, endpoint string) error {
-	if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u)) {
-		return &keyError{path, "not an https URL (http is for localhost only)"}
+// An endpoint is an address instead of AWS's own, and the key that gives it.
+type endpoint struct{ path, url string }
+
+// checkEndpoints refuses an address on the way to which anybody could read what is sent, or answer it.
+func checkEndpoints(endpoints ...endpoint) error {
+	for _, e := range endpoints {
+		if u, err := url.Parse(e.url); e.url != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !loopbackURL(u)) {
+			return &keyError{e.path, "not an https URL (http is for localhost only)"}
+		}
 	}
 	return nil
 }

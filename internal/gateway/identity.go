@@ -221,6 +221,16 @@ func (c *Config) checkIdentityUpstream(i *Identity, path string) error {
 	return nil
 }
 
+// TokensFor is the upstream whose tokens a warehouse takes; zero where access is not by an upstream's.
+func (c *Config) TokensFor(w Warehouse) Upstream {
+	for _, u := range c.Upstreams {
+		if w.Identity.FromUpstream() && u.Name == w.Identity.Upstream {
+			return u
+		}
+	}
+	return Upstream{}
+}
+
 // lendsTokens reports whether a warehouse is reached by tokens of an upstream.
 func (c *Config) lendsTokens(upstream string) bool {
 	return slices.ContainsFunc(c.Warehouses, func(w Warehouse) bool { return w.Identity.FromUpstream() && w.Identity.Upstream == upstream })

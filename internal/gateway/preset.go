@@ -78,12 +78,11 @@ func (u *Upstream) checkIdentityCenter(path string) error {
 		return &keyError{path + ".client_secret", "leave it out: the gateway's own AWS keys stand in for it"}
 	}
 	// What comes from there says who somebody is, and no signature vouches for it.
-	for key, endpoint := range map[string]string{".sso_oidc_endpoint": u.OIDCEndpoint, ".identitystore_endpoint": u.StoreEndpoint, ".sts_endpoint": u.STSEndpoint} {
-		if err := checkEndpoint(path+key, endpoint); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkEndpoints(
+		endpoint{path + ".sso_oidc_endpoint", u.OIDCEndpoint},
+		endpoint{path + ".identitystore_endpoint", u.StoreEndpoint},
+		endpoint{path + ".sts_endpoint", u.STSEndpoint},
+	)
 }
 
 // signIn is the upstream as package signin takes it.

@@ -57,16 +57,6 @@ func (r *Roads) SigningKey() string {
 	return ""
 }
 
-// IssuerOf is the issuer URL of the assertions for a warehouse.
-func (r *Roads) IssuerOf(w Warehouse) string {
-	for _, u := range r.tenant.config.Upstreams {
-		if w.Identity.Assertion == assertionUpstream && u.Name == w.Identity.Upstream {
-			return u.Issuer
-		}
-	}
-	return r.tenant.issuer.URL()
-}
-
 // A Road is one person's way into one warehouse, in pieces.
 type Road struct {
 	// Own are the gateway's own; nil for a chain that needs none.

@@ -46,10 +46,8 @@ func (k *Keys) check() error {
 			return &keyError{"$.keys.kms.key", err.Error()}
 		}
 	}
-	for key, endpoint := range map[string]string{"endpoint": k.KMS.Endpoint, "sts_endpoint": k.KMS.STSEndpoint} {
-		if err := checkEndpoint("$.keys.kms."+key, endpoint); err != nil {
-			return err
-		}
+	if err := checkEndpoints(endpoint{"$.keys.kms.endpoint", k.KMS.Endpoint}, endpoint{"$.keys.kms.sts_endpoint", k.KMS.STSEndpoint}); err != nil {
+		return err
 	}
 	if k.IssuerRotateEvery != 0 && time.Duration(k.IssuerRotateEvery) < issuer.MinimumTurn {
 		return &keyError{"$.keys.issuer_rotate_every", "a key is published for days before it signs: give a week (168h) or more, or leave it out"}
@@ -83,10 +81,7 @@ func (s SigningKMS) check(path string, before []SigningKMS) error {
 	case slices.ContainsFunc(before, func(b SigningKMS) bool { return b.From == s.From }):
 		return &keyError{path + ".from", "another key begins at the same time"}
 	}
-	if err := checkEndpoint(path+".endpoint", s.Endpoint); err != nil {
-		return err
-	}
-	return checkEndpoint(path+".sts_endpoint", s.STSEndpoint)
+	return checkEndpoints(endpoint{path + ".endpoint", s.Endpoint}, endpoint{path + ".sts_endpoint", s.STSEndpoint})
 }
 
 // openKey makes the client of a key in AWS KMS, with the gateway's own AWS credentials.

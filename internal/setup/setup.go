@@ -286,11 +286,7 @@ func (p *Plan) believed(config *gateway.Config) (*Provider, error) {
 	i := p.Warehouse.Identity
 	issuer := p.Issuer
 	if i.FromUpstream() {
-		for _, u := range config.Upstreams {
-			if u.Name == i.Upstream {
-				issuer = u.Issuer
-			}
-		}
+		issuer = config.TokensFor(p.Warehouse).Issuer
 	}
 	return p.provider(issuer, i.Audience)
 }
@@ -301,14 +297,15 @@ func (p *Plan) provider(issuer, audience string) (*Provider, error) {
 	switch {
 	case err != nil || !issuers.MatchString(issuer):
 		return nil, fmt.Errorf("the issuer %q is not a URL that AWS would take", issuer)
-	case u.Port() != "" && !isLoopback(u):
+	case u.Port() != "" && !isTwins(u):
 		return nil, fmt.Errorf("the issuer %s has a port, and IAM takes no issuer with one: serve it on port 443", issuer)
 	}
 	return &Provider{URL: strings.TrimSuffix(issuer, "/"), Audience: audience}, nil
 }
 
-// isLoopback is true for the twin's world, where ports tell programs apart.
-func isLoopback(u *url.URL) bool { return u.Scheme == "http" }
+// isTwins is true for the twin's world, where ports tell programs apart. A configuration with http
+// anywhere but on this machine has been refused before.
+func isTwins(u *url.URL) bool { return u.Scheme == "http" }
 
 // sessionStatements are what the role of people may do, by the transports that the warehouse uses.
 func (p *Plan) sessionStatements() []Statement {

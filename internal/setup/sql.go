@@ -196,12 +196,7 @@ func (p *Plan) identityProvider(o Options, s *SQL) (Section, bool) {
 		}, true
 	case "entra":
 		i := p.Warehouse.Identity
-		issuer := ""
-		for _, u := range o.Config.Upstreams {
-			if u.Name == i.Upstream {
-				issuer = u.Issuer
-			}
-		}
+		issuer := o.Config.TokensFor(p.Warehouse).Issuer
 		if signin.ManyTenants(issuer) {
 			s.Missing = "people of several tenants of Entra ID sign in at " + issuer + ", and an identity provider of Redshift is for one: configure an upstream for the warehouse " + p.Warehouse.Name + " whose issuer has the tenant's id, and name it in identity.upstream"
 		}

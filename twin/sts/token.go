@@ -31,8 +31,6 @@ type identity struct {
 	audience       string // azp where there is one, as in AWS's condition key
 	original       string // the aud claim, where azp took its place
 	tokenID        string
-	email          string
-	expires        time.Time
 	tags           map[string]string
 	transitive     []string
 	sourceIdentity string
@@ -49,7 +47,6 @@ type claims struct {
 	IssuedAt        *jsontext.Value `json:"iat"`
 	NotBefore       *jsontext.Value `json:"nbf"`
 	TokenID         string          `json:"jti"`
-	Email           string          `json:"email"`
 	Tags            *tagsClaim      `json:"https://aws.amazon.com/tags"`
 	SourceIdentity  *string         `json:"https://aws.amazon.com/source_identity"`
 }
@@ -100,7 +97,7 @@ func (s *Server) verify(ctx context.Context, token string) (identity, error) {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return identity{}, invalidToken("The claims of the ID Token are not valid", err)
 	}
-	who := identity{provider: p, subject: c.Subject, tokenID: c.TokenID, email: c.Email}
+	who := identity{provider: p, subject: c.Subject, tokenID: c.TokenID}
 	if c.Issuer != p.URL {
 		return identity{}, invalidToken("Incorrect token issuer", nil)
 	}
@@ -110,32 +107,10 @@ func (s *Server) verify(ctx context.Context, token string) (identity, error) {
 	if err := s.checkTimes(c); err != nil {
 		return identity{}, err
 	}
-	who.expires, _, _ = numericDate(c.Expires)
 	if c.Subject == "" || len(c.Subject) > 255 {
 		return identity{}, invalidToken("The ID Token must have a sub of 1 to 255 bytes", nil)
 	}
 	return who, who.readSession(c)
-}
-
-// A Token is what a genuine token of one of the account's providers says. It opens nothing by
-// itself.
-type Token struct {
-	Issuer   string
-	Subject  string
-	Audience string
-	ID       string // jti; "" for none
-	Email    string
-	Expires  time.Time
-}
-
-// Verify checks a token as AssumeRoleWithWebIdentity does before it looks at a role: for services
-// that trust the same issuers.
-func (s *Server) Verify(ctx context.Context, token string) (Token, error) {
-	who, err := s.verify(ctx, token)
-	if err != nil {
-		return Token{}, err
-	}
-	return Token{who.provider.URL, who.subject, who.audience, who.tokenID, who.email, who.expires}, nil
 }
 
 // parseToken reads the header: a compact JWS with one of the algorithms and a key id.
