@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -14,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/shiftgrant/shiftgrant/internal/gateway"
@@ -209,11 +206,7 @@ func (v *visit) callerIdentity(ctx context.Context, credentials identity.Credent
 		return "", err
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	hash := sha256.Sum256(payload)
-	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{
-		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
-	}, request, hex.EncodeToString(hash[:]), "sts", v.warehouse.Region, v.config.Now())
-	if err != nil {
+	if err := credentials.Sign(ctx, v4.NewSigner(), request, payload, "sts", v.warehouse.Region, v.config.Now()); err != nil {
 		return "", err
 	}
 	client := plainClient()

@@ -3,16 +3,12 @@ package identitycenter
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
@@ -75,9 +71,7 @@ func (a *Adapter) callWith(ctx context.Context, keys identity.Credentials, c cal
 	if c.target != "" {
 		request.Header.Set("X-Amz-Target", c.target)
 	}
-	hash := sha256.Sum256(body)
-	signing := aws.Credentials{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey.Reveal(), SessionToken: keys.SessionToken.Reveal()}
-	if err := a.signer.SignHTTP(ctx, signing, request, hex.EncodeToString(hash[:]), c.service, a.config.Region, a.config.Now()); err != nil {
+	if err := keys.Sign(ctx, a.signer, request, body, c.service, a.config.Region, a.config.Now()); err != nil {
 		return fmt.Errorf("sign the request: %w", err)
 	}
 	response, err := a.config.HTTPClient.Do(request)

@@ -3,8 +3,6 @@ package kms
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
 	"github.com/shiftgrant/shiftgrant/redshift/identity"
@@ -87,10 +83,7 @@ func (k *Key) try(ctx context.Context, operation string, body []byte, answer any
 	}
 	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	request.Header.Set("X-Amz-Target", "TrentService."+operation)
-	hash := sha256.Sum256(body)
-	if err := k.signer.SignHTTP(ctx, aws.Credentials{
-		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
-	}, request, hex.EncodeToString(hash[:]), "kms", k.region, k.config.Now()); err != nil {
+	if err := credentials.Sign(ctx, k.signer, request, body, "kms", k.region, k.config.Now()); err != nil {
 		return fmt.Errorf("sign the request to KMS: %w", err)
 	}
 	response, err := k.config.HTTPClient.Do(request)

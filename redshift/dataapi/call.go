@@ -3,9 +3,7 @@ package dataapi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-json-experiment/json"
 
 	"github.com/shiftgrant/shiftgrant/redshift"
@@ -194,13 +191,7 @@ func (s *Session) request(ctx context.Context, op operation, payload []byte, cre
 	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	request.Header.Set("X-Amz-Target", "RedshiftData."+string(op))
 	request.Header.Set("User-Agent", "shiftgrant")
-	keys := aws.Credentials{
-		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(),
-		SessionToken: credentials.SessionToken.Reveal(),
-	}
-	hash := sha256.Sum256(payload)
-	err = s.signer.SignHTTP(ctx, keys, request, hex.EncodeToString(hash[:]), signingName, s.config.Region, s.config.Now())
-	if err != nil {
+	if err := credentials.Sign(ctx, s.signer, request, payload, signingName, s.config.Region, s.config.Now()); err != nil {
 		return nil, fmt.Errorf("sign the request %s: %w", op, err)
 	}
 	return request, nil

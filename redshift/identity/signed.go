@@ -14,6 +14,15 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
+// Sign signs a request with payload as its body, for a service in a region (Signature Version 4). A
+// signer that is kept keeps the keys that it derived.
+func (c Credentials) Sign(ctx context.Context, signer *v4.Signer, request *http.Request, payload []byte, service, region string, at time.Time) error {
+	hash := sha256.Sum256(payload)
+	return signer.SignHTTP(ctx, aws.Credentials{
+		AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey.Reveal(), SessionToken: c.SessionToken.Reveal(),
+	}, request, hex.EncodeToString(hash[:]), service, region, at)
+}
+
 // answerLimit is far above what these services answer; a session token has 4,096 bytes at most.
 const answerLimit = 256 << 10
 
@@ -36,11 +45,7 @@ func (s *signedService) post(ctx context.Context, address string, credentials Cr
 	for name, value := range header {
 		request.Header.Set(name, value)
 	}
-	hash := sha256.Sum256(payload)
-	err = s.signer.SignHTTP(ctx, aws.Credentials{
-		AccessKeyID: credentials.AccessKeyID, SecretAccessKey: credentials.SecretAccessKey.Reveal(), SessionToken: credentials.SessionToken.Reveal(),
-	}, request, hex.EncodeToString(hash[:]), s.name, s.region, s.now())
-	if err != nil {
+	if err := credentials.Sign(ctx, s.signer, request, payload, s.name, s.region, s.now()); err != nil {
 		return nil, nil, fmt.Errorf("sign the request: %w", err)
 	}
 	response, err := s.client.Do(request)
