@@ -2,6 +2,7 @@ package identitycenter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,16 +100,10 @@ func readRefusal(response *http.Response, body []byte) *refusal {
 		Reason      string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	refused := &refusal{status: response.StatusCode, code: http.StatusText(response.StatusCode)}
+	refused := &refusal{status: response.StatusCode}
 	if json.Unmarshal(body, &document) == nil {
 		refused.reason, refused.message = document.Reason, document.Message+document.Description
-		if document.Type != "" {
-			refused.code = document.Type
-		}
 	}
-	if named := response.Header.Get("X-Amzn-ErrorType"); named != "" {
-		refused.code, _, _ = strings.Cut(named, ":")
-	}
-	refused.code = refused.code[strings.LastIndexByte(refused.code, '#')+1:]
+	refused.code = cmp.Or(identity.ErrorCode(response.Header, document.Type), http.StatusText(response.StatusCode))
 	return refused
 }

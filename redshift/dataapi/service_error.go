@@ -1,12 +1,15 @@
 package dataapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/shiftgrant/shiftgrant/redshift/identity"
 )
 
 // A ServiceError is a refusal of the Data API itself. What Redshift says about SQL is a
@@ -42,16 +45,7 @@ func newServiceError(op operation, response *http.Response, body []byte) *Servic
 			e.Message = document.Lower
 		}
 	}
-	code := response.Header.Get("X-Amzn-Errortype")
-	if code == "" {
-		code = document.Type
-	}
-	code, _, _ = strings.Cut(code, ":")              // "ValidationException:http://internal…"
-	code = code[strings.LastIndexByte(code, '#')+1:] // "com.amazonaws.redshiftdata#ValidationException"
-	if code == "" {
-		code = http.StatusText(response.StatusCode)
-	}
-	e.Code = code
+	e.Code = cmp.Or(identity.ErrorCode(response.Header, document.Type), http.StatusText(response.StatusCode))
 	return e
 }
 

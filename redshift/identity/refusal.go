@@ -48,8 +48,7 @@ func parseXMLRefusal(status int, body []byte) *refusal {
 	return &refusal{Status: status, Code: document.Code, Message: document.Message}
 }
 
-// parseJSONRefusal reads an error of the JSON protocol: its code is in the header or in __type, behind
-// a "#" or before a ":".
+// parseJSONRefusal reads an error of the JSON protocol.
 func parseJSONRefusal(response *http.Response, body []byte) *refusal {
 	var document struct {
 		Type    string `json:"__type"`
@@ -58,12 +57,19 @@ func parseJSONRefusal(response *http.Response, body []byte) *refusal {
 	if err := json.Unmarshal(body, &document); err != nil {
 		document.Type = http.StatusText(response.StatusCode)
 	}
-	code := response.Header.Get("X-Amzn-ErrorType")
+	return &refusal{Status: response.StatusCode, Code: ErrorCode(response.Header, document.Type), Message: document.Message}
+}
+
+// ErrorCode is the code of an error of the JSON protocol, by the answer's header or else by what its
+// document calls __type; "" where neither says one. Both may have more around it:
+// "ValidationException:http://internal…", "com.amazonaws.redshiftdata#ValidationException".
+func ErrorCode(header http.Header, documentType string) string {
+	code := header.Get("X-Amzn-ErrorType")
 	if code == "" {
-		code = document.Type
+		code = documentType
 	}
 	code, _, _ = strings.Cut(code, ":")
-	return &refusal{Status: response.StatusCode, Code: code[strings.LastIndexByte(code, '#')+1:], Message: document.Message}
+	return code[strings.LastIndexByte(code, '#')+1:]
 }
 
 // refusesCredentials reports whether other credentials may do.
